@@ -1,0 +1,121 @@
+"""Pinhole cameras: intrinsics, rays, projection, world to camera.
+
+Camera frame: x right, y down, z forward (OpenCV), in millimetres. Pixels: the origin is the top-left corner of the
+top-left pixel. Intrinsics are rows (fx, fy, cx, cy) in pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.errors import InputError
+
+__all__ = [
+    "DEFAULT_FIELD_OF_VIEW",
+    "DEFAULT_RAY_RMS",
+    "assumed_intrinsics",
+    "camera_to_world",
+    "check_intrinsics",
+    "keypoints_to_rays",
+    "project",
+    "world_to_camera",
+]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+DEFAULT_FIELD_OF_VIEW = 55.0
+"""Degrees along the longer side of the image, taken where no intrinsics are known (a phone or a 35 mm lens)."""
+
+DEFAULT_RAY_RMS = 0.11
+"""Apparent size (RMS ray offset from the root) taken where not even the image size is known: a person 4 m away."""
+
+
+def check_intrinsics(intrinsics: npt.ArrayLike) -> FloatArray:
+    """Validate (..., 4) intrinsics fx, fy, cx, cy in pixels.
+
+    Raises:
+        InputError: wrong shape, not finite, or a focal length that is not positive.
+    """
+    array = np.asarray(intrinsics, dtype=np.float64)
+    if array.ndim < 1 or array.shape[-1] != 4:
+        raise InputError(f"intrinsics: expected (..., 4) fx, fy, cx, cy in pixels, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise InputError("intrinsics: fx, fy, cx, cy must be finite numbers")
+    if (array[..., :2] <= 0).any():
+        raise InputError(f"intrinsics: focal lengths must be positive, the smallest is {array[..., :2].min():g}")
+    return array
+
+
+def assumed_intrinsics(
+    image_size: npt.ArrayLike | None,
+    keypoints: npt.ArrayLike,
+    root_index: int,
+    field_of_view: float = DEFAULT_FIELD_OF_VIEW,
+) -> FloatArray:
+    """Intrinsics for a camera nobody calibrated.
+
+    With an image size: `field_of_view` degrees along the longer side, square pixels, principal point in the middle.
+    Without: the principal point is the median root and the focal length such that the median apparent size of the
+    person is `DEFAULT_RAY_RMS`; both taken over all poses given, so a clip keeps one camera.
+
+    Args:
+        image_size: (..., 2) width and height in pixels, or None.
+        keypoints: (..., J, 2) pixels; NaN joints are left out.
+        root_index: index of the root joint.
+        field_of_view: degrees along the longer image side.
+
+    Returns:
+        (4,) or (..., 4) fx, fy, cx, cy in pixels.
+    """
+    if image_size is not None:
+        size = np.asarray(image_size, dtype=np.float64)
+        if size.shape[-1:] != (2,) or not (np.isfinite(size).all() and (size > 0).all()):
+            raise InputError(f"image size: expected positive (..., 2) width and height in pixels, got {size.tolist()}")
+        focal = size.max(axis=-1) / (2 * np.tan(np.deg2rad(field_of_view) / 2))
+        return np.concatenate([np.stack([focal, focal], axis=-1), size / 2], axis=-1)
+    points = np.asarray(keypoints, dtype=np.float64).reshape(-1, *np.asarray(keypoints).shape[-2:])
+    roots = points[:, root_index]
+    offsets = points - roots[:, None]
+    square = (offsets**2).sum(axis=-1)
+    seen = np.isfinite(square)
+    usable = seen.sum(axis=1) > 1
+    if not usable.any():
+        return np.array([1.0, 1.0, 0.0, 0.0])
+    rms = np.sqrt(np.where(seen, square, 0).sum(axis=1)[usable] / seen.sum(axis=1)[usable])
+    centre = np.median(roots[usable], axis=0)
+    focal = max(float(np.median(rms)), np.finfo(np.float64).tiny) / DEFAULT_RAY_RMS
+    return np.array([focal, focal, *centre])
+
+
+def keypoints_to_rays(keypoints: npt.ArrayLike, intrinsics: npt.ArrayLike) -> FloatArray:
+    """Pixels (..., J, 2) to ray slopes (..., J, 2): ((u - cx) / fx, (v - cy) / fy); NaN stays NaN."""
+    k = np.asarray(intrinsics, dtype=np.float64)[..., None, :]
+    return np.asarray((np.asarray(keypoints, dtype=np.float64) - k[..., 2:]) / k[..., :2])
+
+
+def project(joints: npt.ArrayLike, intrinsics: npt.ArrayLike) -> FloatArray:
+    """Camera-frame joints (..., J, 3) to pixels (..., J, 2), without distortion; NaN for joints behind the camera."""
+    p = np.asarray(joints, dtype=np.float64)
+    k = np.asarray(intrinsics, dtype=np.float64)[..., None, :]
+    depth = np.where(p[..., 2:] > 0, p[..., 2:], np.nan)
+    return np.asarray(p[..., :2] / depth * k[..., :2] + k[..., 2:])
+
+
+def world_to_camera(points: npt.ArrayLike, rotation: npt.ArrayLike, centre: npt.ArrayLike) -> FloatArray:
+    """World points (..., J, 3) to the camera frame: p_cam = R (p_world − c), mm.
+
+    Args:
+        points: (..., J, 3) mm, world frame (right-handed, z up).
+        rotation: (..., 3, 3) R, its rows the camera's x, y and z axes in the world.
+        centre: (..., 3) camera position c in the world, mm.
+    """
+    p = np.asarray(points) - np.asarray(centre)[..., None, :]
+    return np.asarray(p @ np.swapaxes(np.asarray(rotation), -1, -2))
+
+
+def camera_to_world(points: npt.ArrayLike, rotation: npt.ArrayLike, centre: npt.ArrayLike) -> FloatArray:
+    """Camera points (..., J, 3) to the world frame, the inverse of `world_to_camera`: p_world = Rᵀ p_cam + c, mm."""
+    return np.asarray(np.asarray(points) @ np.asarray(rotation) + np.asarray(centre)[..., None, :])

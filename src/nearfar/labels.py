@@ -1,0 +1,272 @@
+"""`RelativeLabels`: answers to "which of these two joints is nearer to the camera?", as a table.
+
+A label is (pose, joint a, joint b, relation): relation +1 when depth(a) > depth(b), so b is nearer; -1 when a is
+nearer; 0 when the two are equally far within a tolerance (Ronchi et al., BMVC 2018).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.errors import InputError
+from nearfar.files import replacing
+from nearfar.poses import PoseSet
+from nearfar.skeleton import Skeleton
+
+__all__ = [
+    "Kind",
+    "RelativeLabels",
+    "all_pairs",
+    "crowd_flip_probability",
+    "flip",
+    "labels_from_joints",
+    "random_pairs",
+]
+
+Array = npt.NDArray[Any]
+Kind = Literal["answers", "merged"]
+SCHEMA = "nearfar-labels-1"
+
+CROWD_CERTAIN_MM = 400.0
+"""Depth difference from which the simulated crowd is always right (PAPER.md 5: chance at 0, certain at 40 cm)."""
+
+
+@dataclass(frozen=True, eq=False)
+class RelativeLabels:
+    """M relative depth labels of poses of one skeleton.
+
+    Attributes:
+        skeleton: skeleton that the joint numbers refer to.
+        pose: (M,) row of the `PoseSet` that the label speaks of.
+        pair: (M, 2) joints a and b.
+        relation: (M,) -1 a is nearer, +1 b is nearer, 0 equally far.
+        annotator: (M,) who answered, as strings; or None.
+        probability: (M,) that b is nearer, from merging; or None.
+        kind: "answers" are raw and may disagree; "merged" has one label a pair and pose.
+        provenance: where the labels came from (JSON-safe).
+    """
+
+    skeleton: Skeleton
+    pose: Array
+    pair: Array
+    relation: Array
+    annotator: Array | None = None
+    probability: Array | None = None
+    kind: Kind = "answers"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise InputError(f"labels: kind must be one of {get_args(Kind)}, got {self.kind!r}")
+        m = len(self.pose)
+        shapes = {"pose": (m,), "pair": (m, 2), "relation": (m,), "annotator": (m,), "probability": (m,)}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise InputError(f"labels: {name}: expected shape {shape}, got {array.shape}")
+        for name in ("pose", "pair", "relation"):
+            if not np.issubdtype(getattr(self, name).dtype, np.integer):
+                raise InputError(f"labels: {name}: expected integers, got {getattr(self, name).dtype}")
+        self._check("pose", self.pose < 0, "pose numbers start at 0")
+        joints = self.skeleton.num_joints
+        bad_joint = np.any((self.pair < 0) | (self.pair >= joints), axis=1)
+        self._check("pair", np.asarray(bad_joint), f"skeleton {self.skeleton.name!r} has joints 0..{joints - 1}")
+        self._check("pair", self.pair[:, 0] == self.pair[:, 1], "a joint cannot be compared with itself")
+        self._check("relation", ~np.isin(self.relation, (-1, 0, 1)), "expected -1, 0 or +1")
+        if self.probability is not None:
+            bad = ~((self.probability >= 0) & (self.probability <= 1))
+            self._check("probability", np.asarray(bad), "expected 0..1")
+        if self.kind == "merged":
+            self._check_merged()
+
+    def _check(self, column: str, bad: Array, expected: str) -> None:
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            value = np.asarray(getattr(self, column)[row]).tolist()
+            raise InputError(f"labels: row {row}: {column} {value}: {expected} ({int(bad.sum())} such rows)")
+
+    def _check_merged(self) -> None:
+        """One pair of one pose has one merged label, whichever way round it is written."""
+        swapped = self.pair[:, 0] > self.pair[:, 1]
+        low, high = self.pair.min(axis=1).astype(np.int64), self.pair.max(axis=1).astype(np.int64)
+        j = self.skeleton.num_joints
+        key = (self.pose.astype(np.int64) * j + low) * j + high
+        relation = np.where(swapped, -self.relation, self.relation)
+        order = np.lexsort((relation, key))
+        conflict = (np.diff(key[order]) == 0) & (np.diff(relation[order]) != 0)
+        if conflict.any():
+            first, second = sorted(order[np.flatnonzero(conflict)[0] :][:2])
+            a, b = (self.skeleton.joints[i] for i in self.pair[first])
+            raise InputError(
+                f"labels: rows {first} and {second}: pose {int(self.pose[first])}, {a} and {b}: "
+                "two different merged labels for one pair (raw answers may disagree, merged labels may not)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.pose)
+
+    def check_poses(self, poses: PoseSet) -> None:
+        """Check that the labels speak of the joints and rows of `poses`.
+
+        Raises:
+            InputError: another skeleton, or a label of a row that does not exist.
+        """
+        if poses.skeleton.joints != self.skeleton.joints:
+            raise InputError(
+                f"labels: made for skeleton {self.skeleton.name!r}, but the poses are on {poses.skeleton.name!r}"
+            )
+        self._check("pose", self.pose >= len(poses), f"the pose set has rows 0..{len(poses) - 1}")
+
+    def select(self, rows: Any) -> RelativeLabels:
+        """Some of the labels: a slice, a mask or an array of row numbers."""
+        columns = ("pose", "pair", "relation", "annotator", "probability")
+        return dataclasses.replace(self, **{c: getattr(self, c)[rows] for c in columns if getattr(self, c) is not None})
+
+    def save(self, path: str | Path) -> None:
+        """Write a Parquet table, whole or not at all: pose, joint_a, joint_b, relation, annotator, probability."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {
+            "pose": pa.array(self.pose.astype(np.int64)),
+            "joint_a": pa.array(self.pair[:, 0].astype(np.int16)),
+            "joint_b": pa.array(self.pair[:, 1].astype(np.int16)),
+            "relation": pa.array(self.relation.astype(np.int8)),
+        }
+        if self.annotator is not None:
+            columns["annotator"] = pa.array(self.annotator.astype(str)).dictionary_encode()
+        if self.probability is not None:
+            columns["probability"] = pa.array(self.probability.astype(np.float32))
+        header = {
+            "schema": SCHEMA,
+            "skeleton": self.skeleton.to_dict(),
+            "kind": self.kind,
+            "provenance": dict(self.provenance),
+        }
+        table = pa.table(columns).replace_schema_metadata({"nearfar": json.dumps(header)})
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RelativeLabels:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: no such file, not Parquet, damaged, or not a label table.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file")
+        try:
+            table = pq.read_table(path, memory_map=True)
+            header = json.loads((table.schema.metadata or {})[b"nearfar"])
+            if header["schema"] != SCHEMA:
+                raise InputError(f"{path}: schema {header['schema']!r}, expected {SCHEMA!r}")
+            column = {name: table[name].to_numpy() for name in table.column_names}
+            return cls(
+                skeleton=Skeleton.from_dict(header["skeleton"], where=str(path)),
+                pose=column["pose"],
+                pair=np.stack([column["joint_a"], column["joint_b"]], axis=1),
+                relation=column["relation"],
+                annotator=column["annotator"].astype(np.str_) if "annotator" in column else None,
+                probability=column.get("probability"),
+                kind=header["kind"],
+                provenance=header["provenance"],
+            )
+        except (pa.ArrowException, OSError, json.JSONDecodeError) as error:
+            raise InputError(f"{path}: not a Parquet file, or a damaged one ({error})") from None
+        except KeyError as error:
+            raise InputError(f"{path}: not a nearfar label table (missing {error})") from None
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+
+def all_pairs(skeleton: Skeleton) -> Array:
+    """(J (J - 1) / 2, 2) every pair of joints."""
+    return np.stack(np.triu_indices(skeleton.num_joints, k=1), axis=1)
+
+
+def random_pairs(skeleton: Skeleton, poses: int, per_pose: int, rng: np.random.Generator) -> Array:
+    """Draw `per_pose` different pairs for each pose, in random order a, b.
+
+    Returns:
+        (poses, per_pose, 2) joint numbers.
+
+    Raises:
+        InputError: the skeleton has fewer than `per_pose` pairs.
+    """
+    pairs = all_pairs(skeleton)
+    if not 1 <= per_pose <= len(pairs):
+        raise InputError(f"pairs per pose: skeleton {skeleton.name!r} has 1..{len(pairs)} pairs, got {per_pose}")
+    if per_pose == 1:
+        chosen = pairs[rng.integers(len(pairs), size=(poses, 1))]
+    else:
+        chosen = pairs[rng.permuted(np.tile(np.arange(len(pairs)), (poses, 1)), axis=1)[:, :per_pose]]
+    return np.where(rng.random((poses, per_pose, 1)) < 0.5, chosen, chosen[..., ::-1])
+
+
+def crowd_flip_probability(depth_difference: npt.ArrayLike) -> Array:
+    """Probability that a simulated crowd answer is wrong, for depth differences in mm (PAPER.md 5).
+
+    P(correct) = min(1, 0.5 + 0.0125·|Δz in cm|).
+    """
+    return np.maximum(0.0, 0.5 - 0.5 * np.abs(np.asarray(depth_difference, dtype=np.float64)) / CROWD_CERTAIN_MM)
+
+
+def labels_from_joints(
+    poses: PoseSet,
+    pairs: Array,
+    *,
+    tolerance: float = 0.0,
+    crowd_noise: bool = False,
+    rng: np.random.Generator | None = None,
+) -> RelativeLabels:
+    """Answer pairs from known camera-frame joints: exact, with a tolerance, or as the simulated crowd would.
+
+    Args:
+        poses: N poses with joints in the camera's frame (or root-relative along its axes).
+        pairs: (N, P, 2) joints to compare.
+        tolerance: mm; differences smaller than this are "equal" (relation 0).
+        crowd_noise: flip answers with the crowd's error probability (needs `rng`).
+        rng: source of randomness.
+
+    Raises:
+        InputError: world-frame or missing joints, or both tolerance and noise (which exclude each other).
+    """
+    if poses.joints is None or poses.frame == "world":
+        raise InputError("labels: answering from joints needs joints in the camera's frame")
+    if tolerance and crowd_noise:
+        raise InputError("labels: tolerance and label noise exclude each other")
+    depth = poses.joints[..., 2]
+    pose = np.repeat(np.arange(len(poses)), pairs.shape[1])
+    pair = pairs.reshape(-1, 2)
+    difference = depth[pose, pair[:, 0]] - depth[pose, pair[:, 1]]
+    if not np.isfinite(difference).all():
+        row = int(pose[np.flatnonzero(~np.isfinite(difference))[0]])
+        raise InputError(f"labels: pose {row} has missing joints; labels cannot be made from them")
+    relation = np.where(difference >= 0, 1, -1)  # a tie without tolerance is decided for +1, as in the benchmark
+    relation = np.where(np.abs(difference) < tolerance, 0, relation).astype(np.int8)
+    labels = RelativeLabels(
+        poses.skeleton, pose, pair, relation, provenance={"from": "joints", "tolerance_mm": tolerance}
+    )
+    if not crowd_noise:
+        return labels
+    if rng is None:
+        raise InputError("labels: crowd noise needs a random generator")
+    return flip(labels, crowd_flip_probability(difference), rng)
+
+
+def flip(labels: RelativeLabels, probability: npt.ArrayLike, rng: np.random.Generator) -> RelativeLabels:
+    """Turn answers round with the given probability, one for all or (M,) one each; "equal" stays."""
+    turned = rng.random(len(labels)) < np.asarray(probability)
+    return dataclasses.replace(labels, relation=np.where(turned, -labels.relation, labels.relation).astype(np.int8))

@@ -1,0 +1,375 @@
+"""Skeletons as data: joints, limbs, mirror pairs and limb proportions, and the maps between them.
+
+A skeleton is a TOML file (`skeletons/*.toml`, or one of the user's own). Nothing else in the package knows
+how many joints there are or what they are called.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.errors import InputError
+
+__all__ = ["Limb", "Remap", "Skeleton", "get_skeleton", "remap", "skeleton_names"]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Limb:
+    """One limb (bone) between two joints.
+
+    Attributes:
+        parent: index of the joint nearer to the root.
+        child: index of the joint farther from the root.
+        length: reference length of an average person, in the skeleton's own unit; None where there is none.
+        closes_loop: the limb is not part of the tree of parents (a pelvis drawn between two hips).
+        rigid: False for trunk segments that bend and take no part in the limb proportions.
+    """
+
+    parent: int
+    child: int
+    length: float | None = None
+    closes_loop: bool = False
+    rigid: bool = True
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A named set of joints, connected by limbs.
+
+    Attributes:
+        name: short name, e.g. ``h36m17``.
+        joints: joint names in order. "Left" is the person's left.
+        root: name of the joint that becomes the origin of root-relative poses.
+        limbs: limbs, tree limbs first.
+        mirror_pairs: pairs of joint names that change places when the pose is mirrored.
+        unit_limb: (parent, child) names of the limb whose length is the unit of proportions, or None.
+        source: where the joint order was published.
+        proportions_source: where the limbs' reference lengths come from ("" where there are none).
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    root: str
+    limbs: tuple[Limb, ...]
+    mirror_pairs: tuple[tuple[str, str], ...]
+    unit_limb: tuple[str, str] | None = None
+    source: str = ""
+    proportions_source: str = ""
+
+    def __post_init__(self) -> None:
+        known = set(self.joints)
+        if len(known) != len(self.joints):
+            raise InputError(f"skeleton {self.name!r}: joint names must be unique")
+        named = [self.root, *(name for pair in self.mirror_pairs for name in pair), *(self.unit_limb or ())]
+        if unknown := sorted({name for name in named if name not in known}):
+            raise InputError(f"skeleton {self.name!r}: unknown joints {unknown}; its joints are {list(self.joints)}")
+        paired = [name for pair in self.mirror_pairs for name in pair]
+        if len(set(paired)) != len(paired):
+            raise InputError(f"skeleton {self.name!r}: a joint stands in two mirror pairs")
+        children = [limb.child for limb in self.limbs if not limb.closes_loop]
+        if sorted([*children, self.root_index]) != list(range(self.num_joints)):
+            raise InputError(f"skeleton {self.name!r}: every joint but the root needs exactly one parent")
+        if self.unit_limb is not None:
+            self._limb_index(self.unit_limb)
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    @property
+    def num_joints(self) -> int:
+        """Number of joints J."""
+        return len(self.joints)
+
+    @property
+    def root_index(self) -> int:
+        """Index of the root joint."""
+        return self.joints.index(self.root)
+
+    def index(self, joint: str) -> int:
+        """Index of a joint by name.
+
+        Raises:
+            InputError: the skeleton has no such joint.
+        """
+        try:
+            return self.joints.index(joint)
+        except ValueError:
+            raise InputError(
+                f"skeleton {self.name!r} has no joint {joint!r}; its joints are {', '.join(self.joints)}"
+            ) from None
+
+    def _limb_index(self, names: tuple[str, str]) -> int:
+        ends = {self.index(names[0]), self.index(names[1])}
+        for i, limb in enumerate(self.limbs):
+            if {limb.parent, limb.child} == ends:
+                return i
+        raise InputError(f"skeleton {self.name!r}: no limb joins {names[0]!r} and {names[1]!r}")
+
+    @property
+    def unit_limb_index(self) -> int | None:
+        """Position of the unit limb in `limbs`, or None."""
+        return None if self.unit_limb is None else self._limb_index(self.unit_limb)
+
+    @cached_property
+    def parents(self) -> IntArray:
+        """(J,) parent joint of each joint, -1 for the root."""
+        parents = np.full(self.num_joints, -1)
+        for limb in self.limbs:
+            if not limb.closes_loop:
+                parents[limb.child] = limb.parent
+        return parents
+
+    @cached_property
+    def limb_joints(self) -> IntArray:
+        """(L, 2) parent and child joint of each limb."""
+        return np.array([[limb.parent, limb.child] for limb in self.limbs], dtype=np.int64)
+
+    @cached_property
+    def mirror_permutation(self) -> IntArray:
+        """(J,) such that ``joints[..., mirror_permutation, :]`` exchanges left and right."""
+        order = np.arange(self.num_joints)
+        for first, second in self.mirror_pairs:
+            a, b = self.index(first), self.index(second)
+            order[[a, b]] = b, a
+        return order
+
+    @cached_property
+    def reference_lengths(self) -> FloatArray | None:
+        """(L,) reference limb lengths of an average person (unit of their source), or None."""
+        lengths = [limb.length for limb in self.limbs]
+        return None if any(length is None for length in lengths) else np.array(lengths, dtype=np.float64)
+
+    @cached_property
+    def rigid_limbs(self) -> npt.NDArray[np.bool_]:
+        """(L,) True for limbs that take part in the limb proportions."""
+        return np.array([limb.rigid for limb in self.limbs])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The skeleton as plain data, as in its TOML file (JSON-safe)."""
+        limbs = []
+        for limb in self.limbs:
+            entry: dict[str, Any] = {"parent": self.joints[limb.parent], "child": self.joints[limb.child]}
+            if limb.length is not None:
+                entry["length"] = limb.length
+            if limb.closes_loop:
+                entry["closes_loop"] = True
+            if not limb.rigid:
+                entry["rigid"] = False
+            limbs.append(entry)
+        data: dict[str, Any] = {
+            "name": self.name,
+            "joints": list(self.joints),
+            "root": self.root,
+            "mirror_pairs": [list(pair) for pair in self.mirror_pairs],
+            "limbs": limbs,
+            "source": self.source,
+            "proportions_source": self.proportions_source,
+        }
+        if self.unit_limb is not None:
+            data["unit_limb"] = list(self.unit_limb)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str = "skeleton") -> Skeleton:
+        """Build a skeleton from plain data, the inverse of `to_dict`.
+
+        Args:
+            data: the content of a skeleton TOML file.
+            where: what the error messages call the data (a file name).
+
+        Raises:
+            InputError: a key is missing or unknown, or the limbs do not form a tree.
+        """
+        required = {"name", "joints", "root", "mirror_pairs", "limbs"}
+        optional = {"unit_limb", "source", "proportions_source"}
+        if missing := sorted(required - data.keys()):
+            raise InputError(f"{where}: missing keys {missing}")
+        if unknown := sorted(data.keys() - required - optional):
+            raise InputError(f"{where}: unknown keys {unknown}; expected {sorted(required | optional)}")
+        joints = tuple(data["joints"])
+        limbs = []
+        for i, entry in enumerate(data["limbs"]):
+            if extra := sorted(entry.keys() - {"parent", "child", "length", "closes_loop", "rigid"}):
+                raise InputError(f"{where}: limb {i} has unknown keys {extra}")
+            for end in ("parent", "child"):
+                if entry.get(end) not in joints:
+                    raise InputError(f"{where}: limb {i}: {end} {entry.get(end)!r} is not one of the joints")
+            limbs.append(
+                Limb(
+                    parent=joints.index(entry["parent"]),
+                    child=joints.index(entry["child"]),
+                    length=entry.get("length"),
+                    closes_loop=entry.get("closes_loop", False),
+                    rigid=entry.get("rigid", True),
+                )
+            )
+        unit = data.get("unit_limb")
+        return cls(
+            name=data["name"],
+            joints=joints,
+            root=data["root"],
+            limbs=tuple(limbs),
+            mirror_pairs=tuple((a, b) for a, b in data["mirror_pairs"]),
+            unit_limb=None if unit is None else (unit[0], unit[1]),
+            source=data.get("source", ""),
+            proportions_source=data.get("proportions_source", ""),
+        )
+
+
+@cache
+def skeleton_names() -> tuple[str, ...]:
+    """Names of the skeletons that come with the package."""
+    folder = resources.files("nearfar") / "skeletons"
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def get_skeleton(name: str | Path | Skeleton) -> Skeleton:
+    """A skeleton by name, or read from a TOML file.
+
+    Args:
+        name: one of `skeleton_names`, or the path of a skeleton file ending in ``.toml``; a `Skeleton` is
+            returned as it is.
+
+    Raises:
+        InputError: no such skeleton or file, or the file is not a valid skeleton.
+    """
+    if isinstance(name, Skeleton):
+        return name
+    return _load_skeleton(str(name))
+
+
+@cache
+def _load_skeleton(name: str) -> Skeleton:
+    if name.endswith(".toml"):
+        try:
+            text = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{name}: cannot read the skeleton file ({error})") from None
+    elif name in skeleton_names():
+        text = (resources.files("nearfar") / "skeletons" / f"{name}.toml").read_text("utf-8")
+    else:
+        raise InputError(f"no skeleton {name!r}; known: {', '.join(skeleton_names())}, or a .toml file of your own")
+    try:
+        return Skeleton.from_dict(tomllib.loads(text), where=name)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name}: not a TOML file ({error})") from None
+
+
+@cache
+def _derivations() -> dict[str, tuple[dict[str, float], ...]]:
+    """Declared derived joints: name -> alternatives, each a weighted mean of other joints."""
+    text = (resources.files("nearfar") / "skeletons" / "derived" / "derived.toml").read_text("utf-8")
+    return {name: tuple(entry["from"]) for name, entry in tomllib.loads(text).items()}
+
+
+def _weights_for(joint: str, source: Skeleton, visiting: tuple[str, ...] = ()) -> FloatArray | None:
+    """(J_source,) weights that give `joint` as a weighted sum of the source's joints, or None."""
+    if joint in source.joints:
+        return np.asarray(np.eye(source.num_joints)[source.index(joint)])
+    if joint in visiting:
+        return None
+    for alternative in _derivations().get(joint, ()):
+        parts = [(w, _weights_for(part, source, (*visiting, joint))) for part, w in alternative.items()]
+        if all(weights is not None for _, weights in parts):
+            return np.asarray(sum(w * weights for w, weights in parts if weights is not None))
+    return None
+
+
+@dataclass(frozen=True)
+class Remap:
+    """A linear map from the joints of one skeleton to those of another.
+
+    Attributes:
+        source: skeleton of the input.
+        target: skeleton of the output.
+        weights: (J_target, J_source); each row sums to one.
+    """
+
+    source: Skeleton
+    target: Skeleton
+    weights: FloatArray
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Target joints that are computed from several source joints."""
+        is_copy = ((self.weights != 0).sum(axis=1) == 1) & (self.weights.max(axis=1) == 1)
+        return tuple(name for name, copy in zip(self.target.joints, is_copy, strict=True) if not copy)
+
+    def points(self, points: npt.ArrayLike) -> FloatArray:
+        """Map positions (..., J_source, D) to (..., J_target, D).
+
+        A derived joint is NaN where any joint that it is made of is NaN.
+
+        Raises:
+            InputError: the input does not have the source's number of joints.
+        """
+        array = np.asarray(points)
+        if array.ndim < 2 or array.shape[-2] != self.source.num_joints:
+            raise InputError(
+                f"expected (..., {self.source.num_joints}, D) points of skeleton {self.source.name!r}, "
+                f"got shape {array.shape}"
+            )
+        dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float64)
+        out = np.zeros((*array.shape[:-2], self.target.num_joints, array.shape[-1]), dtype)
+        for row, weights in enumerate(self.weights):
+            for joint in np.flatnonzero(weights):
+                out[..., row, :] += weights[joint].astype(dtype) * array[..., joint, :]
+        return out
+
+    def scores(self, scores: npt.ArrayLike) -> FloatArray:
+        """Map scores (..., J_source) to (..., J_target): a derived joint is as sure as its least sure part."""
+        array = np.asarray(scores)
+        if array.ndim < 1 or array.shape[-1] != self.source.num_joints:
+            raise InputError(
+                f"expected (..., {self.source.num_joints}) scores of skeleton {self.source.name!r}, "
+                f"got shape {array.shape}"
+            )
+        return np.stack([array[..., np.flatnonzero(weights)].min(axis=-1) for weights in self.weights], axis=-1)
+
+
+def remap(source: str | Path | Skeleton, target: str | Path | Skeleton) -> Remap:
+    """The map from one skeleton's joints to another's.
+
+    Joints of the same name are copied. Others follow the declared derivations
+    (``skeletons/derived/derived.toml``: the pelvis is the middle of the hips, and so on).
+
+    Raises:
+        InputError: some target joints can neither be copied nor derived; the message lists them all.
+    """
+    source, target = get_skeleton(source), get_skeleton(target)
+    rows = [_weights_for(joint, source) for joint in target.joints]
+    if missing := [joint for joint, row in zip(target.joints, rows, strict=True) if row is None]:
+        raise InputError(
+            f"cannot map skeleton {source.name!r} to {target.name!r}: no way to derive {', '.join(missing)}"
+        )
+    return Remap(source, target, np.array(rows))
+
+
+def mirror(
+    points: npt.ArrayLike, skeleton: Skeleton, axis_centre: float | Sequence[float] | FloatArray = 0.0
+) -> FloatArray:
+    """Mirror points left to right: exchange the mirror pairs and reflect x about `axis_centre`.
+
+    Args:
+        points: (..., J, D) positions, x first (pixels or mm).
+        skeleton: skeleton of the J joints.
+        axis_centre: x of the mirror line, a scalar or (...,): 0 for rays and camera-frame joints, cx for pixels.
+
+    Returns:
+        (..., J, D); mirroring twice gives the input back. NaN stays NaN, on the mirrored joint.
+    """
+    out = np.array(np.asarray(points)[..., skeleton.mirror_permutation, :])
+    out[..., 0] = 2 * np.asarray(axis_centre)[..., None] - out[..., 0]
+    return out
