@@ -46,7 +46,7 @@ def similarity_align(source: npt.ArrayLike, target: npt.ArrayLike) -> tuple[Floa
     both = np.isfinite(x).all(axis=-1) & np.isfinite(y).all(axis=-1)
     x0, y0 = np.where(both[..., None], x, 0), np.where(both[..., None], y, 0)
     weights = torch.from_numpy(both.astype(np.float64))
-    enough = np.asarray(both.sum(axis=-1) >= 3)
+    enough: npt.NDArray[np.bool_] = np.asarray(both.sum(axis=-1) >= 3)
     weights[torch.from_numpy(np.asarray(~enough))] = 1.0  # the registration is meaningless there, and masked below
     rotation, translation, scale = roma.rigid_points_registration(
         torch.from_numpy(x0), torch.from_numpy(y0), weights=weights, compute_scaling=True

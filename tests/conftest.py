@@ -1,0 +1,28 @@
+"""Fixtures shared by the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("NEARFAR_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of mocap and media that is not part of the repository (beside it, or $NEARFAR_SHARED)."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"needs the shared data folder, which is absent ({SHARED})")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def benchmark_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The CMU benchmark, built once a session: train.npz, val.npz, test.npz, train_labels.npz."""
+    folder = tmp_path_factory.mktemp("cmu_benchmark")
+    subprocess.run([sys.executable, shared / "tools" / "cmu_benchmark.py", folder], check=True, capture_output=True)
+    return folder
