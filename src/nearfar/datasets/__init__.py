@@ -1,1 +1,7 @@
+"""Readers of files in their published formats, one module a source; `load_poses` is the door to them all."""
 
+from nearfar.datasets.cmu_benchmark import benchmark_labels, load_benchmark
+from nearfar.datasets.loading import load_poses
+from nearfar.datasets.mocap import load_mocap
+
+__all__ = ["benchmark_labels", "load_benchmark", "load_mocap", "load_poses"]
