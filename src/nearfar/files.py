@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 
-__all__ = ["open_npz", "replacing", "write_npz", "write_text"]
+__all__ = ["open_npz", "read_json", "read_text", "replacing", "write_npz", "write_text"]
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +48,41 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, "utf-8")
 
 
+def read_text(path: str | Path) -> str:
+    """Read a UTF-8 text file (a byte-order mark is dropped).
+
+    Raises:
+        InputError: no such file, empty, or not text.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot read ({error.strerror or error})") from None
+    if not text.strip():
+        raise InputError(f"{path}: the file is empty")
+    return text
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: no such file, empty, or not JSON (cut off, for one).
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{path}: not JSON, or cut off ({error.msg} at {where})") from None
+    except RecursionError:
+        raise InputError(f"{path}: JSON nested too deeply") from None
+
+
 def write_npz(path: str | Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays as an uncompressed ``.npz`` (which `open_npz` can map into memory), whole or not at all."""
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -71,6 +107,8 @@ def open_npz(path: str | Path) -> dict[str, Array]:
             }
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         raise InputError(f"{path}: not a numpy .npz archive, or a damaged one ({error})") from None
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"{path}: cannot read ({error})") from None
 
