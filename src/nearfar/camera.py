@@ -19,6 +19,7 @@ __all__ = [
     "assumed_intrinsics",
     "camera_to_world",
     "check_intrinsics",
+    "fit_translation",
     "keypoints_to_rays",
     "project",
     "world_to_camera",
@@ -94,6 +95,34 @@ def keypoints_to_rays(keypoints: npt.ArrayLike, intrinsics: npt.ArrayLike) -> Fl
     """Pixels (..., J, 2) to ray slopes (..., J, 2): ((u - cx) / fx, (v - cy) / fy); NaN stays NaN."""
     k = np.asarray(intrinsics, dtype=np.float64)[..., None, :]
     return np.asarray((np.asarray(keypoints, dtype=np.float64) - k[..., 2:]) / k[..., :2])
+
+
+def fit_translation(joints: npt.ArrayLike, rays: npt.ArrayLike) -> FloatArray:
+    """The translation t that makes joints + t reproject best onto their rays, in linear least squares.
+
+    Minimises the sum over joints of ‖(x + t_x) − r_x·(z + t_z)‖² + ‖(y + t_y) − r_y·(z + t_z)‖².
+
+    Args:
+        joints: (N, J, 3) mm, the camera's axes.
+        rays: (N, J, 2) ray slopes; joints or rays that are NaN take no part.
+
+    Returns:
+        (N, 3) mm; NaN where fewer than three joints can be used or they do not fix a distance.
+    """
+    p, r = np.asarray(joints, dtype=np.float64), np.asarray(rays, dtype=np.float64)
+    w = (np.isfinite(p).all(-1) & np.isfinite(r).all(-1)).astype(np.float64)
+    p, r = np.nan_to_num(p), np.nan_to_num(r)
+    n, sums = w.sum(-1), (w[..., None] * r).sum(-2)
+    target = r * p[..., 2:] - p[..., :2]  # t_x − r_x t_z = r_x z − x, and the same for y
+    right = (w[..., None] * target).sum(-2)
+    normal = np.zeros((len(p), 3, 3))
+    normal[:, 0, 0] = normal[:, 1, 1] = n
+    normal[:, :2, 2] = normal[:, 2, :2] = -sums
+    normal[:, 2, 2] = (w[..., None] * r * r).sum((-2, -1))
+    vector = np.concatenate([right, -(w[..., None] * r * target).sum((-2, -1))[:, None]], axis=-1)
+    solvable = (n >= 3) & (np.abs(np.linalg.det(normal)) > 1e-9)
+    normal[~solvable] = np.eye(3)
+    return np.where(solvable[:, None], np.linalg.solve(normal, vector[..., None])[..., 0], np.nan)
 
 
 def project(joints: npt.ArrayLike, intrinsics: npt.ArrayLike) -> FloatArray:

@@ -55,6 +55,7 @@ class Skeleton:
         limbs: limbs, tree limbs first.
         mirror_pairs: pairs of joint names that change places when the pose is mirrored.
         unit_limb: (parent, child) names of the limb whose length is the unit of proportions, or None.
+        unit_limb_mm: length in mm of an average person's unit limb, or None.
         source: where the joint order was published.
         proportions_source: where the limbs' reference lengths come from ("" where there are none).
     """
@@ -65,6 +66,7 @@ class Skeleton:
     limbs: tuple[Limb, ...]
     mirror_pairs: tuple[tuple[str, str], ...]
     unit_limb: tuple[str, str] | None = None
+    unit_limb_mm: float | None = None
     source: str = ""
     proportions_source: str = ""
 
@@ -179,6 +181,8 @@ class Skeleton:
         }
         if self.unit_limb is not None:
             data["unit_limb"] = list(self.unit_limb)
+        if self.unit_limb_mm is not None:
+            data["unit_limb_mm"] = self.unit_limb_mm
         return data
 
     @classmethod
@@ -193,7 +197,7 @@ class Skeleton:
             InputError: a key is missing or unknown, or the limbs do not form a tree.
         """
         required = {"name", "joints", "root", "mirror_pairs", "limbs"}
-        optional = {"unit_limb", "source", "proportions_source"}
+        optional = {"unit_limb", "unit_limb_mm", "source", "proportions_source"}
         if missing := sorted(required - data.keys()):
             raise InputError(f"{where}: missing keys {missing}")
         if unknown := sorted(data.keys() - required - optional):
@@ -223,6 +227,7 @@ class Skeleton:
             limbs=tuple(limbs),
             mirror_pairs=tuple((a, b) for a, b in data["mirror_pairs"]),
             unit_limb=None if unit is None else (unit[0], unit[1]),
+            unit_limb_mm=data.get("unit_limb_mm"),
             source=data.get("source", ""),
             proportions_source=data.get("proportions_source", ""),
         )

@@ -1,0 +1,212 @@
+"""Evaluation: predictions against 3D truth, as one report (plain data: JSON, Markdown, figures)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar import metrics
+from nearfar.errors import InputError
+from nearfar.geometry import limb_lengths, root_relative, similarity_align
+from nearfar.labels import RelativeLabels
+from nearfar.lifting.lifter import Lifter, predict
+from nearfar.lifting.network import LiftingNetwork
+from nearfar.poses import Category, PoseSet
+
+__all__ = ["evaluate", "evaluate_network", "evaluate_predictions", "order_accuracy", "report_markdown"]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+PCK_THRESHOLDS = np.arange(0.0, 305.0, 5.0)
+DIFFERENCE_BINS = np.array([25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 400.0, np.inf])
+CURVE_POSES = 8192
+
+
+def evaluate(lifter: Lifter, poses: PoseSet) -> dict[str, Any]:
+    """Lift the keypoints of `poses` and compare with their joints.
+
+    Args:
+        lifter: the lifter.
+        poses: N poses on the lifter's skeleton (or one that maps to it), with keypoints, intrinsics (else assumed)
+            and joints in the camera's frame or root-relative.
+
+    Returns:
+        The report of `evaluate_predictions`.
+
+    Raises:
+        InputError: no joints to compare with, or another skeleton.
+    """
+    if poses.joints is None or poses.frame == "world":
+        raise InputError("evaluation needs poses with joints in the camera's frame")
+    own = poses.remap(lifter.skeleton)
+    lifted = lifter.lift_poses(own)
+    if lifted.joints is None:
+        raise InputError("evaluation needs keypoints to lift")
+    return evaluate_predictions(lifted.joints, own)
+
+
+def evaluate_predictions(predicted: FloatArray, truth: PoseSet) -> dict[str, Any]:
+    """Compare predicted joints (N, J, 3) mm, in the camera's axes, with the joints of `truth`.
+
+    Both are moved to their roots first. Means are over poses; poses without a prediction are counted in
+    ``poses_without_prediction`` and left out. Depth-order accuracies are over all pairs of all poses.
+
+    Returns:
+        Plain data: headline errors (mm, or shares in 0..1), ``per_joint``, ``per_action``, ``per_subject``,
+        ``pck_curve`` and ``order_by_difference``; the keys are described in docs/evaluation.md.
+
+    Raises:
+        InputError: `truth` has no joints, no poses, or not a single pose could be compared.
+    """
+    if truth.joints is None or len(truth) == 0:
+        raise InputError("evaluation: no poses with joints to compare with")
+    skeleton = truth.skeleton
+    x = root_relative(np.asarray(predicted, dtype=np.float64), skeleton)
+    y = root_relative(np.asarray(truth.joints, dtype=np.float64), skeleton)
+    aligned, scale = similarity_align(x, y)
+    right, asked = metrics.relative_depth_counts(x, y)
+    right_far, asked_far = metrics.relative_depth_counts(x, y, min_difference=100.0)
+    per_pose: dict[str, FloatArray] = {
+        "pa_mpjpe": metrics.mpjpe(aligned, y),
+        "n_mpjpe": metrics.n_mpjpe(x, y),
+        "mpjpe": metrics.mpjpe(x, y),
+        "scaled_mpjpe": metrics.mpjpe(x * scale[:, None, None], y),
+        "pck_150mm": metrics.pck(x, y),
+        "auc": metrics.auc(x, y),
+    }
+    if skeleton.unit_limb_index is not None:
+        per_pose["limb_proportion_error"] = metrics.limb_proportion_error(x, y, skeleton)
+    compared = np.isfinite(per_pose["pa_mpjpe"])
+    if not compared.any():
+        raise InputError("evaluation: not one pose could be compared (all predictions or all joints are missing)")
+    report: dict[str, Any] = {"poses": len(truth), "poses_without_prediction": int((~compared).sum())}
+    report |= {name: _nanmean(values) for name, values in per_pose.items()}
+    report["relative_depth_accuracy"] = _share(right, asked)
+    report["relative_depth_accuracy_100mm"] = _share(right_far, asked_far)
+    raw, fitted = metrics.joint_errors(x, y), metrics.joint_errors(aligned, y)
+    report["per_joint"] = {
+        joint: {"mpjpe": _nanmean(raw[:, j]), "pa_mpjpe": _nanmean(fitted[:, j])}
+        for j, joint in enumerate(skeleton.joints)
+    }
+    for key, column in (("per_action", truth.action), ("per_subject", truth.subject)):
+        if column is not None:
+            report[key] = _by_category(column, per_pose, right, asked)
+    report["pck_curve"] = {
+        "threshold_mm": PCK_THRESHOLDS.tolist(),
+        "pck": [_share(raw <= t, np.isfinite(raw)) for t in PCK_THRESHOLDS],
+    }
+    report["order_by_difference"] = _order_by_difference(x, y)
+    return report
+
+
+def evaluate_network(network: LiftingNetwork, poses: PoseSet, most: int = CURVE_POSES) -> dict[str, float]:
+    """Headline errors of a network on at most `most` poses, evenly chosen: for curves during training."""
+    part = _evenly(poses, most)
+    if part.keypoints is None or part.intrinsics is None or part.joints is None:
+        raise InputError("validation: the poses need keypoints, intrinsics and joints")
+    joints, _ = predict(network, part.keypoints, part.intrinsics)
+    target = root_relative(np.asarray(part.joints), part.skeleton)
+    joints = root_relative(joints, part.skeleton)
+    right, asked = metrics.relative_depth_counts(joints, target, min_difference=100.0)
+    return {
+        "pa_mpjpe": _nanmean(metrics.pa_mpjpe(joints, target)),
+        "n_mpjpe": _nanmean(metrics.n_mpjpe(joints, target)),
+        "relative_depth_accuracy_100mm": _share(right, asked),
+    }
+
+
+def order_accuracy(network: LiftingNetwork, poses: PoseSet, labels: RelativeLabels) -> float:
+    """Share of labelled pairs that the network puts in the order of the label; labels of "equal" are left out.
+
+    Raises:
+        InputError: the labels speak of other poses, or none of them tells an order.
+    """
+    labels.check_poses(poses)
+    if poses.keypoints is None or poses.intrinsics is None:
+        raise InputError("order accuracy: the poses need keypoints and intrinsics")
+    told = np.flatnonzero(labels.relation != 0)
+    if not len(told):
+        raise InputError("order accuracy: no label tells an order")
+    rows, inverse = np.unique(labels.pose[told], return_inverse=True)
+    joints, _ = predict(network, poses.keypoints[rows], poses.intrinsics[rows])
+    a, b = labels.pair[told].T
+    difference = joints[inverse, a, 2] - joints[inverse, b, 2]
+    return float((np.sign(difference) == labels.relation[told]).mean())
+
+
+def report_markdown(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """A Markdown table of headline figures, a row a report."""
+    columns: list[tuple[str, str, Callable[[float], str]]] = [
+        ("pa_mpjpe", "PA-MPJPE, mm", "{:.1f}".format),
+        ("n_mpjpe", "N-MPJPE, mm", "{:.1f}".format),
+        ("mpjpe", "MPJPE, mm", "{:.1f}".format),
+        ("scaled_mpjpe", "scaled, mm", "{:.1f}".format),
+        ("pck_150mm", "PCK@150 mm", "{:.3f}".format),
+        ("auc", "AUC", "{:.3f}".format),
+        ("relative_depth_accuracy", "order right", "{:.3f}".format),
+        ("relative_depth_accuracy_100mm", "order right, > 100 mm", "{:.3f}".format),
+        ("limb_proportion_error", "limb proportions", "{:.3f}".format),
+    ]
+    used = [column for column in columns if all(column[0] in report for report in reports.values())]
+    lines = [
+        "| | " + " | ".join(title for _, title, _ in used) + " | poses |",
+        "|---|" + "---|" * (len(used) + 1),
+    ]
+    for name, report in reports.items():
+        cells = [show(report[key]) for key, _, show in used]
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {report['poses']} |")
+    return "\n".join(lines) + "\n"
+
+
+def limb_length_spread(joints: FloatArray, poses: PoseSet) -> dict[str, float]:
+    """Coefficient of variation over poses of each limb's length: how steady a person's limbs stay through a clip."""
+    lengths = limb_lengths(joints, poses.skeleton)
+    names = [f"{poses.skeleton.joints[a]}-{poses.skeleton.joints[b]}" for a, b in poses.skeleton.limb_joints]
+    spread = np.nanstd(lengths, axis=0) / np.nanmean(lengths, axis=0)
+    return dict(zip(names, spread.tolist(), strict=True))
+
+
+def _evenly(poses: PoseSet, most: int) -> PoseSet:
+    return poses if len(poses) <= most else poses.select(np.linspace(0, len(poses) - 1, most).astype(np.int64))
+
+
+def _nanmean(values: npt.ArrayLike) -> float:
+    array = np.asarray(values)
+    present = np.isfinite(array)
+    return float(array[present].mean()) if present.any() else float("nan")
+
+
+def _share(right: npt.ArrayLike, asked: npt.ArrayLike) -> float:
+    total = float(np.sum(asked))
+    return float(np.sum(right)) / total if total else float("nan")
+
+
+def _by_category(
+    column: Category, per_pose: Mapping[str, FloatArray], right: FloatArray, asked: FloatArray
+) -> dict[str, dict[str, float]]:
+    table = {}
+    for code in np.unique(column.codes):
+        rows = column.codes == code
+        entry: dict[str, float] = {"poses": int(rows.sum())}
+        entry |= {name: _nanmean(values[rows]) for name, values in per_pose.items()}
+        entry["relative_depth_accuracy"] = _share(right[rows], asked[rows])
+        table[column.names[code]] = entry
+    return table
+
+
+def _order_by_difference(predicted: FloatArray, target: FloatArray) -> dict[str, list[float | None]]:
+    """Depth-order accuracy of pairs, by how far apart they truly are; the last bin is open (upper_mm None)."""
+    a, b = np.triu_indices(target.shape[-2], k=1)
+    true, guess = (z[:, a, 2] - z[:, b, 2] for z in (target, predicted))
+    asked = np.isfinite(true) & np.isfinite(guess) & (true != 0)
+    right = np.sign(true[asked]) == np.sign(guess[asked])
+    place = np.searchsorted(DIFFERENCE_BINS, np.abs(true[asked]))
+    count = np.bincount(place, minlength=len(DIFFERENCE_BINS))
+    hits = np.bincount(place, weights=right, minlength=len(DIFFERENCE_BINS))
+    return {
+        "upper_mm": [None if np.isinf(edge) else float(edge) for edge in DIFFERENCE_BINS],
+        "accuracy": [float(h / n) if n else None for h, n in zip(hits, count, strict=True)],
+        "pairs": [int(n) for n in count],
+    }

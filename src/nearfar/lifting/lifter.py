@@ -1,0 +1,256 @@
+"""`Lifter`: a trained network with its skeleton and normalisation inside; keypoints go in, 3D comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from nearfar.camera import (
+    DEFAULT_FIELD_OF_VIEW,
+    DEFAULT_RAY_RMS,
+    assumed_intrinsics,
+    check_intrinsics,
+    fit_translation,
+    keypoints_to_rays,
+)
+from nearfar.errors import InputError
+from nearfar.files import replacing
+from nearfar.lifting.network import LiftingNetwork, build_network
+from nearfar.poses import PoseSet
+from nearfar.presets import NetworkConfig
+from nearfar.skeleton import Skeleton, get_skeleton, remap
+
+__all__ = ["Lifter", "load", "predict", "weight_names"]
+
+SCHEMA = "nearfar-lifter-1"
+MIN_JOINTS = 4
+"""Fewest keypoints (the root among them) from which a pose is lifted."""
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+class Lifter:
+    """Lifts 2D keypoints to 3D.
+
+    Attributes:
+        network: the network, in evaluation mode.
+        card: what is known about the weights: data, licence, acknowledgement, training, figures (JSON-safe).
+    """
+
+    def __init__(self, network: LiftingNetwork, card: Mapping[str, Any] | None = None) -> None:
+        self.network = network
+        self.card: dict[str, Any] = dict(card or {})
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Skeleton of the lifted joints."""
+        return self.network.skeleton
+
+    def __repr__(self) -> str:
+        parameters = sum(p.numel() for p in self.network.parameters())
+        return f"Lifter({self.network.config.head}, skeleton={self.skeleton.name}, parameters={parameters})"
+
+    def lift(
+        self,
+        keypoints: npt.ArrayLike,
+        *,
+        skeleton: str | Path | Skeleton,
+        scores: npt.ArrayLike | None = None,
+        intrinsics: npt.ArrayLike | None = None,
+        image_size: npt.ArrayLike | None = None,
+    ) -> FloatArray:
+        """Lift keypoints to root-relative 3D.
+
+        Camera parameters are not needed. Without intrinsics a field of view of 55 degrees along the longer image
+        side is assumed, and without an image size a person about 4 m away: the pose's shape changes little with
+        either, its distance does.
+
+        Args:
+            keypoints: (..., J, 2) pixels, origin at the top-left corner of the image; NaN where missing.
+            skeleton: skeleton of the J keypoints; they are remapped to the lifter's own.
+            scores: (..., J) detection scores; keypoints of score 0 are taken as missing.
+            intrinsics: (4,) or (..., 4) fx, fy, cx, cy in pixels.
+            image_size: (2,) or (..., 2) width and height in pixels, used where there are no intrinsics.
+
+        Returns:
+            (..., J', 3) mm, camera axes (x right, y down, z forward), the root at the origin, joints of
+            `Lifter.skeleton`. A joint whose keypoint is missing is NaN; so is a pose without a root or with fewer than
+            four keypoints.
+
+        Raises:
+            InputError: wrong joint count or skeleton, infinite or normalised coordinates, bad intrinsics.
+        """
+        points = self._to_own_skeleton(keypoints, skeleton, scores)
+        return self._lift(points, intrinsics, image_size)[0]
+
+    def lift_poses(self, poses: PoseSet) -> PoseSet:
+        """Lift the keypoints of a pose set, using its intrinsics or image size where it has them.
+
+        Returns:
+            The same rows on the lifter's skeleton, with `joints` (mm, frame "root"), `root_position` (mm, camera frame)
+            and the intrinsics that were used; ``provenance["intrinsics"]`` says whether they were assumed.
+
+        Raises:
+            InputError: the poses have no keypoints, or as for `lift`.
+        """
+        if poses.keypoints is None:
+            raise InputError("lifting needs keypoints, and these poses have none")
+        own = dataclasses.replace(poses, joints=None, root_position=None, frame="root").remap(self.skeleton)
+        points = self._to_own_skeleton(poses.keypoints, poses.skeleton, poses.scores)
+        joints, root, used = self._lift(points, poses.intrinsics, poses.image_size)
+        source = poses.provenance.get("intrinsics", "given") if poses.intrinsics is not None else _assumption(poses)
+        return dataclasses.replace(
+            own,
+            joints=joints,
+            root_position=root,
+            intrinsics=np.broadcast_to(used, (len(poses), 4)).astype(np.float32),
+            provenance={**poses.provenance, "intrinsics": source, "lifter": self.card.get("name", repr(self))},
+        )
+
+    def _to_own_skeleton(
+        self, keypoints: npt.ArrayLike, skeleton: str | Path | Skeleton, scores: npt.ArrayLike | None
+    ) -> FloatArray:
+        points = np.array(keypoints, dtype=np.float64)
+        source = get_skeleton(skeleton)
+        if points.ndim < 2 or points.shape[-2:] != (source.num_joints, 2):
+            raise InputError(
+                f"keypoints: expected (..., {source.num_joints}, 2) pixels of skeleton {source.name!r}, "
+                f"got shape {points.shape}"
+            )
+        if np.isinf(points).any():
+            raise InputError("keypoints: infinite coordinates; a missing keypoint is NaN with score 0")
+        if scores is not None:
+            values = np.asarray(scores)
+            if values.shape != points.shape[:-1]:
+                raise InputError(f"scores: expected shape {points.shape[:-1]}, got {values.shape}")
+            points[~(values > 0)] = np.nan
+        points[np.isnan(points).any(axis=-1)] = np.nan
+        return remap(source, self.skeleton).points(points)
+
+    def _lift(
+        self, points: FloatArray, intrinsics: npt.ArrayLike | None, image_size: npt.ArrayLike | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Joints (..., J, 3), root position (..., 3) and intrinsics used, for points on the lifter's own skeleton."""
+        batch = points.shape[:-2]
+        finite = np.abs(points[np.isfinite(points)])
+        if intrinsics is None:
+            if finite.size and finite.max() <= 2:
+                raise InputError(
+                    f"keypoints: coordinates within {-finite.max():.2g}..{finite.max():.2g} look normalised; "
+                    "expected pixels (multiply by the image size first)"
+                )
+            used = assumed_intrinsics(image_size, points, self.skeleton.root_index)
+        else:
+            used = check_intrinsics(intrinsics)
+        try:
+            full = np.broadcast_to(used, (*batch, 4))
+        except ValueError:
+            raise InputError(f"intrinsics: shape {used.shape} does not fit keypoints {points.shape}") from None
+        flat, k = points.reshape(-1, *points.shape[-2:]), full.reshape(-1, 4)
+        joints, root = predict(self.network, flat, k)
+        present = np.isfinite(flat).all(axis=-1)
+        usable = present[:, self.skeleton.root_index] & (present.sum(axis=1) >= MIN_JOINTS)
+        joints = np.where((present & usable[:, None])[..., None], joints, np.nan)
+        root = np.where(usable[:, None], root, np.nan)
+        return joints.reshape(*batch, -1, 3), root.reshape(*batch, 3), used
+
+    def save(self, path: str | Path) -> None:
+        """Write one ``.safetensors`` file: weights, and in its header configuration, skeleton and model card."""
+        header = {
+            "schema": SCHEMA,
+            "network": dataclasses.asdict(self.network.config),
+            "skeleton": self.skeleton.to_dict(),
+            "card": self.card,
+        }
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={"nearfar": json.dumps(header)})
+
+
+def predict(
+    network: LiftingNetwork, keypoints: FloatArray, intrinsics: FloatArray, batch_size: int = 8192
+) -> tuple[FloatArray, FloatArray]:
+    """Run a network over many poses.
+
+    Args:
+        network: in evaluation mode.
+        keypoints: (N, J, 2) pixels on the network's skeleton.
+        intrinsics: (N, 4).
+        batch_size: poses at a time.
+
+    Returns:
+        (N, J, 3) root-relative joints and (N, 3) root positions, mm, float32. Heads that do not place the root get the
+        translation that reprojects best.
+    """
+    device = next(network.parameters()).device
+    joints = np.empty((len(keypoints), network.skeleton.num_joints, 3), np.float32)
+    root = np.empty((len(keypoints), 3), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(keypoints), batch_size):
+            rows = slice(start, start + batch_size)
+            points, k = (
+                torch.from_numpy(np.ascontiguousarray(array[rows], dtype=np.float32)).to(device)
+                for array in (keypoints, intrinsics)
+            )
+            prediction = network.lift(points, k)
+            joints[rows] = prediction.joints.cpu().numpy()
+            if prediction.root is None:
+                root[rows] = fit_translation(joints[rows], keypoints_to_rays(keypoints[rows], intrinsics[rows]))
+            else:
+                root[rows] = prediction.root.cpu().numpy()
+    return joints, root
+
+
+def weight_names() -> tuple[str, ...]:
+    """Names of the weights that come with the package."""
+    folder = resources.files("nearfar") / "weights"
+    names = (entry.name for entry in folder.iterdir())
+    return tuple(sorted(name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors")))
+
+
+def load(name_or_path: str | Path = "default", *, device: str = "cpu") -> Lifter:
+    """Load a lifter: weights of the package by name, or a ``.safetensors`` file.
+
+    Raises:
+        InputError: no such weights, or the file is not a lifter or damaged.
+    """
+    name = str(name_or_path)
+    if name in weight_names():
+        with resources.as_file(resources.files("nearfar") / "weights" / f"{name}.safetensors") as path:
+            return _read(path, device)
+    if not Path(name).exists():
+        raise InputError(f"no weights {name!r}: neither a file nor one of {', '.join(weight_names()) or '(none)'}")
+    return _read(Path(name), device)
+
+
+def _read(path: Path, device: str) -> Lifter:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["nearfar"])
+            if header["schema"] != SCHEMA:
+                raise InputError(f"{path}: not weights of a lifter (schema {header['schema']!r}, expected {SCHEMA!r})")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        skeleton = Skeleton.from_dict(header["skeleton"], where=str(path))
+        network = build_network(NetworkConfig(**header["network"]), skeleton)
+        network.load_state_dict(tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a nearfar weights file, or a damaged one ({error})") from None
+    except RuntimeError as error:
+        raise InputError(f"{path}: the weights do not fit their own configuration ({error})") from None
+    return Lifter(network.eval().to(device), header["card"])
+
+
+def _assumption(poses: PoseSet) -> str:
+    if poses.image_size is not None:
+        return f"assumed: field of view {DEFAULT_FIELD_OF_VIEW:g} degrees along the longer image side"
+    return f"assumed: apparent size {DEFAULT_RAY_RMS:g} (a person about 4 m away), no image size known"

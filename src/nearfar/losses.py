@@ -1,0 +1,154 @@
+"""Losses: pure functions of torch tensors, each returning a scalar.
+
+Depths and joints are in mm in the camera's axes; a relation is +1 where joint b is nearer (depth(a) > depth(b)),
+-1 where a is nearer, 0 where they are equally far.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = [
+    "batch_normalised_order_loss",
+    "crowd_likelihood_loss",
+    "depth_differences",
+    "inverse_distance_reprojection_loss",
+    "joint_l1_loss",
+    "joint_mse_loss",
+    "limb_length_loss",
+    "limb_proportion_loss",
+    "root_loss",
+    "scaled_orthographic_reprojection_loss",
+    "softplus_order_loss",
+]
+
+_EXPONENT_CAP = 85.0
+"""Largest exponent before exp; float32 overflows at 88 (released code of Ronchi et al.)."""
+
+
+def depth_differences(joints: Tensor, pair: Tensor) -> Tensor:
+    """z_a - z_b (B,) mm for joints (B, J, 3) and pairs (B, 2)."""
+    depths = joints[..., 2].gather(1, pair)
+    return depths[:, 0] - depths[:, 1]
+
+
+def batch_normalised_order_loss(difference: Tensor, relation: Tensor, multiplier: float = 2.5) -> Tensor:
+    """The paper's relative loss (Ronchi et al., BMVC 2018; after Chen et al., NeurIPS 2016).
+
+    d = difference / mean |difference| over the batch; log(1 + exp(-r·multiplier·d)) where r is not 0, else d².
+
+    Args:
+        difference: (B,) predicted z_a - z_b, mm.
+        relation: (B,) -1, 0, +1.
+        multiplier: steepness.
+    """
+    d = difference / difference.abs().mean().clamp(min=1e-9)
+    ranked = torch.log1p(torch.exp((-relation * multiplier * d).clamp(max=_EXPONENT_CAP)))
+    return torch.where(relation != 0, ranked, d.square()).mean()
+
+
+def softplus_order_loss(difference: Tensor, relation: Tensor, softness: float = 30.0) -> Tensor:
+    """softplus(-r·difference / softness) where r is not 0, else (difference / softness)², mean over the batch.
+
+    A steep loss (30 mm) stops pushing a satisfied pair apart soon, and so leaves the limbs alone; it trusts every
+    answer. For noisy answers use `crowd_likelihood_loss`.
+    """
+    d = difference / softness
+    return torch.where(relation != 0, F.softplus(-relation * d), d.square()).mean()
+
+
+def crowd_likelihood_loss(difference: Tensor, relation: Tensor, certain: float = 400.0) -> Tensor:
+    """Negative log likelihood of noisy answers: -log(0.5 + 0.49·tanh(r·difference / certain)).
+
+    The probability of a right answer rises from chance at no difference to near certainty at `certain` mm, which is
+    the shape of people's answers (PAPER.md 5), so one wrong answer costs at most log 100. Equal answers (r = 0) are
+    taken as evidence against certainty: -log(1 - 0.98·tanh(|difference| / certain)).
+    """
+    d = difference / certain
+    answered = -torch.log(0.5 + 0.49 * torch.tanh(relation * d))
+    equal = -torch.log(1 - 0.98 * torch.tanh(d.abs()))
+    return torch.where(relation != 0, answered, equal).mean()
+
+
+def scaled_orthographic_reprojection_loss(joints: Tensor, scale: Tensor, pixels: Tensor) -> Tensor:
+    """Mean over joints of ‖s·(x, y) - (u, v)‖ in pixels (PAPER.md 3).
+
+    Args:
+        joints: (B, J, 3) mm.
+        scale: (B,) pixels per mm.
+        pixels: (B, J, 2) relative to the root's; missing joints (NaN) take no part.
+    """
+    return _mean_distance(scale[:, None, None] * joints[..., :2], pixels)
+
+
+def inverse_distance_reprojection_loss(
+    joints: Tensor, inverse_distance: Tensor, pixels: Tensor, focal: Tensor
+) -> Tensor:
+    """The paper's reprojection with known focal length: ‖f·(x, y) / (z + 1/s) - (u, v)‖ (PAPER.md 3).
+
+    Args:
+        joints: (B, J, 3) mm.
+        inverse_distance: (B,) s in 1/mm.
+        pixels: (B, J, 2) relative to the root's; missing joints (NaN) take no part.
+        focal: (B, 2) fx, fy in pixels.
+    """
+    depth = joints[..., 2:] + 1 / inverse_distance[:, None, None].clamp(min=1e-9)
+    return _mean_distance(focal[:, None] * joints[..., :2] / depth, pixels)
+
+
+def _mean_distance(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean over joints of the distance, joints with a NaN target left out (without a NaN in the gradient)."""
+    present = ~torch.isnan(target).any(-1)
+    offset = torch.where(present[..., None], predicted - target, 1.0)
+    return (torch.linalg.vector_norm(offset, dim=-1) * present).sum() / present.sum().clamp(min=1)
+
+
+def root_loss(joints: Tensor, root: int) -> Tensor:
+    """Mean distance (mm) of the predicted root from the origin (PAPER.md 3)."""
+    return torch.linalg.vector_norm(joints[:, root], dim=-1).mean()
+
+
+def _lengths(joints: Tensor, limbs: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(joints[:, limbs[:, 1]] - joints[:, limbs[:, 0]], dim=-1)
+
+
+def limb_proportion_loss(joints: Tensor, limbs: Tensor, unit: Tensor, reference: Tensor) -> Tensor:
+    """Mean over limbs of |l / l_unit - L / L_unit| (PAPER.md 3).
+
+    Args:
+        joints: (B, J, 3) mm.
+        limbs: (K, 2) joints of the limbs compared.
+        unit: (1, 2) joints of the unit limb.
+        reference: (K,) or (B, K) reference proportions L / L_unit.
+    """
+    ratio = _lengths(joints, limbs) / _lengths(joints, unit).clamp(min=1e-6)
+    return (ratio - reference).abs().mean()
+
+
+def limb_length_loss(joints: Tensor, limbs: Tensor, reference: Tensor) -> Tensor:
+    """Mean over limbs of |log(l / L)|, L the mean limb lengths of a population.
+
+    Args:
+        joints: (B, J, 3) mm.
+        limbs: (K, 2) joints of the limbs compared.
+        reference: (K,) L in mm.
+    """
+    return torch.log(_lengths(joints, limbs).clamp(min=1.0) / reference).abs().mean()
+
+
+def joint_mse_loss(joints: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error per coordinate, mm², of (B, J, 3) joints; missing targets (NaN) take no part."""
+    return _masked_mean(joints, target, squared=True)
+
+
+def joint_l1_loss(joints: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error per coordinate, mm, of (B, J, 3) joints; missing targets (NaN) take no part."""
+    return _masked_mean(joints, target, squared=False)
+
+
+def _masked_mean(joints: Tensor, target: Tensor, *, squared: bool) -> Tensor:
+    present = ~torch.isnan(target)
+    error = torch.where(present, joints - target, 0.0)
+    return (error.square() if squared else error.abs()).sum() / present.sum().clamp(min=1)

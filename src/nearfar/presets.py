@@ -1,0 +1,181 @@
+"""Named configurations: what a training run is, as frozen dataclasses. Every field is a flag of `nearfar train`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nearfar.errors import InputError
+
+__all__ = ["PRESETS", "LossConfig", "NetworkConfig", "OptimiserConfig", "TrainingConfig", "preset"]
+
+
+Head = Literal["relative", "supervised", "ray_depth"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What a lifting network is made of.
+
+    Attributes:
+        head: "relative" and "supervised" are the paper's two; "ray_depth" gives depths along calibrated rays.
+        width: features of the hidden layers.
+        blocks: residual blocks of two layers each.
+        dropout: share of hidden features dropped in training.
+        scale_range: upper bound of the relative head's image scale (pixels per mm), or of its inverse distance (1/mm).
+        mirror_average: at test time, average the results of the pose and of its mirror image.
+    """
+
+    head: Head = "ray_depth"
+    width: int = 1024
+    blocks: int = 1
+    dropout: float = 0.25
+    scale_range: float = 1.0
+    mirror_average: bool = True
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The terms of the loss and their weights; a term of kind "none" is left out.
+
+    Attributes:
+        order: how labels act: "batch_normalised" (the paper's), "softplus" (steep, trusts every answer),
+            "crowd_likelihood" (for noisy answers).
+        order_weight: weight of the order term.
+        order_scale: its scale: the multiplier of "batch_normalised", mm for the other two.
+        limbs: "proportions" (to the unit limb, the paper's) or "lengths" (log lengths in mm).
+        limb_weight: weight of the limb term.
+        limb_reference: "train_mean": the mean limb lengths that come with the data; "average_person": the skeleton's.
+        reprojection: "scaled_orthographic", or "inverse_distance" (known focal length).
+        reprojection_weight: weight of the reprojection term.
+        root_weight: weight of the predicted root's distance from the origin.
+        joints: full 3D supervision: "mse" or "l1", in mm. Labels are then not used unless `order` says so.
+        joints_weight: weight of the joints term.
+    """
+
+    order: Literal["none", "batch_normalised", "softplus", "crowd_likelihood"] = "softplus"
+    order_weight: float = 1.0
+    order_scale: float = 30.0
+    limbs: Literal["none", "proportions", "lengths"] = "lengths"
+    limb_weight: float = 20.0
+    limb_reference: Literal["train_mean", "average_person"] = "train_mean"
+    reprojection: Literal["none", "scaled_orthographic", "inverse_distance"] = "none"
+    reprojection_weight: float = 1.0
+    root_weight: float = 0.0
+    joints: Literal["none", "mse", "l1"] = "none"
+    joints_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How the weights are changed.
+
+    Attributes:
+        learning_rate: the highest learning rate.
+        weight_decay: decoupled weight decay (AdamW); 0 is Adam.
+        schedule: "step" is the paper's (times 0.96 every 100,000 steps); "one_cycle" warms up over 30 % of the steps
+            and falls along a cosine (Smith 2018).
+        gradient_clip: largest norm of the gradient; 0 for no limit.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    schedule: Literal["step", "one_cycle"] = "one_cycle"
+    gradient_clip: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run.
+
+    Attributes:
+        network: the network.
+        loss: the terms of the loss.
+        optimiser: optimiser and schedule.
+        epochs: passes over the poses.
+        batch_size: poses a step.
+        mirror: mirror every pose with probability one half.
+        keypoint_noise: standard deviation of normal noise on the keypoints, drawn anew each time, as a share of the
+            person's apparent size (RMS distance from the root).
+        missing_joints: probability that a joint other than the root is hidden from the network, drawn anew each time.
+        seed: of weights, order and noise.
+        precision: "bfloat16" runs the linear layers in bfloat16; "auto" takes it where the hardware has the units.
+    """
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    epochs: int = 24
+    batch_size: int = 512
+    mirror: bool = True
+    keypoint_noise: float = 0.0
+    missing_joints: float = 0.0
+    seed: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size), ("width", self.network.width)):
+            if value < 1:
+                raise InputError(f"{name}: expected at least 1, got {value}")
+        if self.batch_size < 2:
+            raise InputError("batch_size: batch normalisation needs at least 2 poses a batch")
+        for name, share in (
+            ("dropout", self.network.dropout),
+            ("missing_joints", self.missing_joints),
+        ):
+            if not 0 <= share < 1:
+                raise InputError(f"{name}: expected a share in [0, 1), got {share}")
+        if self.optimiser.learning_rate <= 0:
+            raise InputError(f"learning_rate: expected a positive number, got {self.optimiser.learning_rate}")
+
+
+_PAPER_OPTIMISER = OptimiserConfig(weight_decay=0.0, schedule="step", gradient_clip=1.0)
+
+_PAPER = TrainingConfig(
+    network=NetworkConfig(head="relative", dropout=0.5, mirror_average=False),
+    loss=LossConfig(
+        order="batch_normalised",
+        order_scale=2.5,
+        limbs="proportions",
+        limb_weight=1.0,
+        reprojection="scaled_orthographic",
+        reprojection_weight=0.1,
+        root_weight=1.0,
+    ),
+    optimiser=_PAPER_OPTIMISER,
+    epochs=25,
+    batch_size=64,
+    mirror=False,
+    precision="float32",
+)
+
+_SUPERVISED = TrainingConfig(
+    network=NetworkConfig(head="supervised", dropout=0.5, mirror_average=False),
+    loss=LossConfig(order="none", limbs="none", joints="mse"),
+    optimiser=_PAPER_OPTIMISER,
+    epochs=25,
+    batch_size=64,
+    mirror=False,
+    precision="float32",
+)
+
+PRESETS: dict[str, TrainingConfig] = {
+    "default": TrainingConfig(),
+    "crowd": TrainingConfig(loss=LossConfig(order="crowd_likelihood", order_scale=400.0, limb_weight=5.0)),
+    "ceiling": TrainingConfig(loss=LossConfig(order="none", limbs="none", joints="l1")),
+    "paper": _PAPER,
+    "supervised": _SUPERVISED,
+}
+"""By name: "default" learns from exact answers and "crowd" from noisy ones; "ceiling" is the same network under
+full 3D supervision; "paper" and "supervised" are the two models of Ronchi et al., BMVC 2018 (PAPER.md 2 to 4)."""
+
+
+def preset(name: str) -> TrainingConfig:
+    """A named configuration.
+
+    Raises:
+        InputError: there is no preset of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"no preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,92 @@
+"""Checkpoints of a running training: safetensors and JSON, never pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nearfar.errors import InputError
+from nearfar.files import replacing
+from nearfar.presets import TrainingConfig
+
+__all__ = ["Progress", "load_checkpoint", "read_progress", "save_checkpoint"]
+
+SCHEMA = "nearfar-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come, and what run it is.
+
+    Attributes:
+        step: optimiser steps done.
+        config: the resolved configuration, as plain data.
+        data: fingerprint of poses and labels.
+    """
+
+    step: int
+    config: dict[str, Any]
+    data: str
+
+
+def save_checkpoint(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, step: int, config: TrainingConfig, data: str
+) -> None:
+    """Write weights, optimiser state and progress, whole or not at all.
+
+    Random numbers are a function of seed and step (see `nearfar.training.loop`), so no generator state is needed.
+    """
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    for number, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
+    header = {"schema": SCHEMA, "step": step, "config": dataclasses.asdict(config), "data": data}
+    with replacing(path) as temporary:
+        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(contiguous, temporary, metadata={"nearfar": json.dumps(header)})
+
+
+def read_progress(path: Path) -> Progress:
+    """How far the checkpoint is.
+
+    Raises:
+        InputError: not a nearfar checkpoint, or a damaged one.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["nearfar"])
+        if header["schema"] != SCHEMA:
+            raise KeyError(f"schema {header['schema']!r}")
+        return Progress(header["step"], header["config"], header["data"])
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a nearfar training checkpoint, or a damaged one ({error})") from None
+
+
+def load_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Put weights and optimiser state back.
+
+    Raises:
+        InputError: the checkpoint is of another network.
+    """
+    weights: dict[str, Tensor] = {}
+    states: dict[int, dict[str, Tensor]] = {}
+    with safe_open(path, framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118 (not a dict)
+            kind, rest = key.split(".", 1)
+            if kind == "network":
+                weights[rest] = file.get_tensor(key)
+            else:
+                number, name = rest.split(".", 1)
+                states.setdefault(int(number), {})[name] = file.get_tensor(key)
+    try:
+        network.load_state_dict(weights)
+        optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: the checkpoint is of another network ({error})") from None

@@ -1,0 +1,171 @@
+"""Training data as whole tensors: no Python object a sample, batches by indexing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nearfar.errors import InputError
+from nearfar.geometry import root_relative
+from nearfar.labels import RelativeLabels
+from nearfar.poses import PoseSet
+from nearfar.presets import TrainingConfig
+
+__all__ = ["Batch", "TrainingData", "augment"]
+
+
+class Batch(NamedTuple):
+    """B training poses.
+
+    Attributes:
+        keypoints: (B, J, 2) pixels, NaN where missing.
+        intrinsics: (B, 4) fx, fy, cx, cy in pixels.
+        pair: (B, 2) joints compared, or None without labels.
+        relation: (B,) -1, 0, +1, or None without labels.
+        joints: (B, J, 3) mm, root-relative, or None without 3D supervision.
+        pixels: (B, J, 2) keypoints as they were before noise and hiding: what reprojection is measured against.
+    """
+
+    keypoints: Tensor
+    intrinsics: Tensor
+    pair: Tensor | None
+    relation: Tensor | None
+    joints: Tensor | None
+    pixels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """All poses and labels of a run, resident on one device.
+
+    With several labels a pose, one is drawn for each pose and epoch (Ronchi et al., BMVC 2018).
+
+    Attributes:
+        keypoints: (N, J, 2) float32.
+        intrinsics: (N, 4) float32.
+        joints: (N, J, 3) float32 mm, root-relative, or None.
+        pair: (M, 2) int64, in order of pose, or None.
+        relation: (M,) float32, or None.
+        first_label: (N + 1,) int64: pose i has labels first_label[i] to first_label[i + 1]; or None.
+        sample: (S,) poses that are trained on: those with a label, or all under full supervision.
+    """
+
+    keypoints: Tensor
+    intrinsics: Tensor
+    joints: Tensor | None
+    pair: Tensor | None
+    relation: Tensor | None
+    first_label: Tensor | None
+    sample: Tensor
+
+    @classmethod
+    def of(
+        cls, poses: PoseSet, labels: RelativeLabels | None, config: TrainingConfig, device: torch.device
+    ) -> TrainingData:
+        """Gather what the configuration needs of poses and labels.
+
+        Raises:
+            InputError: labels, joints or intrinsics that the configuration needs are missing or do not fit together.
+        """
+        if poses.keypoints is None:
+            raise InputError("training needs keypoints")
+        if poses.intrinsics is None:
+            raise InputError("training needs intrinsics (fx, fy, cx, cy) for each pose")
+        if len(poses) < 2:
+            raise InputError(f"training needs at least 2 poses, got {len(poses)}")
+        keypoints = _tensor(poses.keypoints, device)
+        root_missing = ~torch.isfinite(keypoints[:, poses.skeleton.root_index]).all(-1)
+        if root_missing.any():
+            raise InputError(
+                f"training: the root ({poses.skeleton.root}) is missing in {int(root_missing.sum())} poses, first in "
+                f"row {int(root_missing.nonzero()[0, 0])}: leave those rows out"
+            )
+        joints = None
+        if config.loss.joints != "none":
+            if poses.joints is None or poses.frame == "world":
+                raise InputError("full 3D supervision needs joints in the camera's frame, which the data do not have")
+            joints = _tensor(root_relative(poses.joints, poses.skeleton), device)
+        pair = relation = first_label = None
+        sample = torch.arange(len(poses), device=device)
+        if config.loss.order != "none":
+            if labels is None or not len(labels):
+                raise InputError("training from relative depth needs labels, and there are none")
+            labels.check_poses(poses)
+            order = np.argsort(labels.pose, kind="stable")
+            pair = torch.from_numpy(labels.pair[order].astype(np.int64)).to(device)
+            relation = torch.from_numpy(labels.relation[order].astype(np.float32)).to(device)
+            counts = np.bincount(labels.pose, minlength=len(poses))
+            first_label = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])).to(device)
+            sample = torch.from_numpy(np.flatnonzero(counts)).to(device)
+        return cls(keypoints, _tensor(poses.intrinsics, device), joints, pair, relation, first_label, sample)
+
+    def steps(self, batch_size: int) -> int:
+        """Batches in an epoch; a last one of fewer than two poses is left out."""
+        full, rest = divmod(len(self.sample), batch_size)
+        return full + (rest >= 2)
+
+    def batches(self, batch_size: int, generator: torch.Generator, first: int = 0) -> Iterator[Batch]:
+        """One epoch in random order, from batch `first` on; the generator (on the CPU) decides order and labels."""
+        order = self.sample[torch.randperm(len(self.sample), generator=generator).to(self.sample.device)]
+        label = None
+        if self.first_label is not None:
+            low, high = self.first_label[order], self.first_label[order + 1]
+            chance = torch.rand(len(order), generator=generator, dtype=torch.float64).to(order.device)
+            label = low + (chance * (high - low)).long()
+        for step in range(first, self.steps(batch_size)):
+            part = slice(step * batch_size, (step + 1) * batch_size)
+            rows = order[part]
+            pair = relation = None
+            if label is not None and self.pair is not None and self.relation is not None:
+                pair, relation = self.pair[label[part]], self.relation[label[part]]
+            keypoints = self.keypoints[rows]
+            joints = None if self.joints is None else self.joints[rows]
+            yield Batch(keypoints, self.intrinsics[rows], pair, relation, joints, keypoints)
+
+
+def augment(
+    batch: Batch, config: TrainingConfig, mirror_permutation: Tensor, root: int, generator: torch.Generator
+) -> Batch:
+    """Mirror poses, move keypoints and hide joints as the configuration says; labels and joints follow the mirror.
+
+    Args:
+        batch: as it comes from `TrainingData.batches`.
+        config: the run.
+        mirror_permutation: (J,) of the skeleton.
+        root: index of the root, which is never hidden.
+        generator: on the batch's device.
+    """
+    keypoints, intrinsics, pair, relation, joints, _ = batch
+    device, size = keypoints.device, len(keypoints)
+    if config.mirror:
+        turn = torch.rand(size, device=device, generator=generator) < 0.5
+        sign = torch.where(turn, -1.0, 1.0)
+        mirrored = keypoints[:, mirror_permutation]
+        keypoints = torch.where(turn[:, None, None], mirrored, keypoints)
+        keypoints = torch.cat([keypoints[..., :1] * sign[:, None, None], keypoints[..., 1:]], dim=-1)
+        intrinsics = torch.cat([intrinsics[:, :2], intrinsics[:, 2:3] * sign[:, None], intrinsics[:, 3:]], dim=-1)
+        if pair is not None:
+            pair = torch.where(turn[:, None], mirror_permutation[pair], pair)
+        if joints is not None:
+            joints = torch.where(turn[:, None, None], joints[:, mirror_permutation], joints)
+            joints = torch.cat([joints[..., :1] * sign[:, None, None], joints[..., 1:]], dim=-1)
+    pixels = keypoints
+    if config.keypoint_noise:
+        offset = keypoints - keypoints[:, root : root + 1]
+        apparent = offset.square().sum(-1).nanmean(-1).sqrt()
+        noise = torch.randn(keypoints.shape, device=device, generator=generator)
+        keypoints = keypoints + config.keypoint_noise * apparent[:, None, None] * noise
+    if config.missing_joints:
+        hidden = torch.rand(keypoints.shape[:2], device=device, generator=generator) < config.missing_joints
+        hidden[:, root] = False
+        keypoints = torch.where(hidden[..., None], torch.nan, keypoints)
+    return Batch(keypoints, intrinsics, pair, relation, joints, pixels)
+
+
+def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.array(array, dtype=np.float32)).to(device)

@@ -1,0 +1,300 @@
+"""The training loop: one device, whole tensors, resumable bit for bit on a CPU.
+
+Every random number is a function of the seed and of the step (or epoch), so a run that was killed goes on from its
+last checkpoint exactly as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from nearfar.errors import InputError
+from nearfar.evaluation import evaluate_network, order_accuracy
+from nearfar.files import write_text
+from nearfar.labels import RelativeLabels
+from nearfar.lifting.lifter import Lifter
+from nearfar.lifting.network import LiftingNetwork, build_network
+from nearfar.poses import PoseSet
+from nearfar.presets import OptimiserConfig, TrainingConfig
+from nearfar.training.checkpoint import load_checkpoint, read_progress, save_checkpoint
+from nearfar.training.data import TrainingData, augment
+from nearfar.training.log import RunLog
+from nearfar.training.objective import LimbReference, objective
+
+__all__ = ["resolve_device", "train"]
+
+CHECKPOINT_SECONDS = 60.0
+LOG_EVERY = 50
+
+
+def train(
+    poses: PoseSet,
+    labels: RelativeLabels | None,
+    config: TrainingConfig,
+    out: str | Path | None = None,
+    *,
+    val: PoseSet | None = None,
+    val_labels: RelativeLabels | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    progress: bool = True,
+    card: Mapping[str, Any] | None = None,
+) -> Lifter:
+    """Train a lifter.
+
+    Args:
+        poses: training poses: keypoints, intrinsics and, under full supervision, joints.
+        labels: relative depth labels of those poses; None under full supervision.
+        config: the run.
+        out: folder for ``config.json``, ``log.jsonl``, ``tensorboard/``, ``checkpoint.safetensors`` and, at the end,
+            ``weights.safetensors``; None keeps everything in memory.
+        val: poses to measure after every epoch; their joints, if any, serve curves only.
+        val_labels: labels of the val poses, for the accuracy that a labels-only method may be chosen by.
+        device: "auto", "cpu" or "cuda".
+        resume: continue the run in `out` from its last checkpoint.
+        progress: show a progress bar on stderr.
+        card: what is known about the data, for the model card inside the weights.
+
+    Returns:
+        The lifter after the last epoch.
+
+    Raises:
+        InputError: data and configuration do not fit, `out` holds another run, or the loss is not finite.
+    """
+    place = resolve_device(device)
+    config = dataclasses.replace(config, precision=_resolve_precision(config.precision, place))
+    data = TrainingData.of(poses, labels, config, place)
+    reference = LimbReference.of(poses, config.loss, place)
+    skeleton = poses.skeleton
+    torch.manual_seed(config.seed)
+    network = build_network(config.network, skeleton)
+    network.initialise()
+    network = network.to(place)
+    network.fit_statistics(data.keypoints, data.joints)
+    lifter = Lifter(network.eval(), {**(card or {}), "training": dataclasses.asdict(config)})
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.optimiser.learning_rate, weight_decay=config.optimiser.weight_decay, fused=True
+    )
+    folder = None if out is None else Path(out)
+    fingerprint = _fingerprint(data)
+    with _run_folder(folder):
+        step = _start(folder, network, optimiser, config, fingerprint, resume=resume)
+        with RunLog(folder, step) as log:
+            run = _Run(network, optimiser, data, reference, config, log, folder, fingerprint)
+            run.go(step, progress=progress, val=val, val_labels=val_labels)
+        network.eval()
+        if folder is not None:
+            lifter.save(folder / "weights.safetensors")
+    return lifter
+
+
+@dataclasses.dataclass(eq=False)
+class _Run:
+    network: LiftingNetwork
+    optimiser: torch.optim.Optimizer
+    data: TrainingData
+    reference: LimbReference | None
+    config: TrainingConfig
+    log: RunLog
+    folder: Path | None
+    fingerprint: str
+
+    def go(self, step: int, *, progress: bool, val: PoseSet | None, val_labels: RelativeLabels | None) -> None:
+        """From `step` to the end, saving a checkpoint every minute, every epoch and on Ctrl-C."""
+        per_epoch = self.data.steps(self.config.batch_size)
+        if per_epoch == 0:
+            raise InputError("training: fewer than two poses to train on")
+        total = per_epoch * self.config.epochs
+        bar = tqdm(total=total, initial=step, unit="step", disable=not progress, dynamic_ncols=True)
+        saved_at = time.monotonic()
+        try:
+            while step < total:
+                epoch = step // per_epoch
+                order = torch.Generator().manual_seed(_seed(self.config.seed, 1, epoch))
+                for batch in self.data.batches(self.config.batch_size, order, first=step % per_epoch):
+                    terms = self._step(batch, step, total)
+                    step += 1
+                    bar.update()
+                    if step % LOG_EVERY == 0:
+                        self._record(terms, step, epoch, bar)
+                    if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                        self._save(step)
+                        saved_at = time.monotonic()
+                self._validate(step, epoch, val, val_labels, bar)
+                self._save(step)
+                saved_at = time.monotonic()
+        except KeyboardInterrupt:
+            self._save(step)
+            raise
+        finally:
+            bar.close()
+
+    def _step(self, batch: Any, step: int, total: int) -> dict[str, torch.Tensor]:
+        config, network = self.config, self.network
+        seed = _seed(config.seed, 2, step)
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        generator = torch.Generator(device=self.data.keypoints.device).manual_seed(seed)
+        root = network.skeleton.root_index
+        batch = augment(batch, config, network.mirror_permutation, root, generator)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(config.optimiser, step, total)
+        network.train()
+        device = self.data.keypoints.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            prediction = network(batch.keypoints, batch.intrinsics)
+        terms = objective(prediction, batch, config.loss, self.reference, root)
+        loss = torch.stack(list(terms.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.optimiser.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.gradient_clip)
+        self.optimiser.step()
+        return terms
+
+    def _record(self, terms: Mapping[str, torch.Tensor], step: int, epoch: int, bar: Any) -> None:
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        total = sum(values.values())
+        if not math.isfinite(total):
+            raise InputError(f"training: the loss is not finite at step {step} ({values}); look at the data")
+        bar.set_postfix(epoch=epoch + 1, loss=f"{total:.4g}")
+        rate = self.optimiser.param_groups[0]["lr"]
+        self.log.write(step, {"epoch": epoch + 1, "loss": total, "learning_rate": rate}, values)
+
+    def _validate(
+        self, step: int, epoch: int, val: PoseSet | None, val_labels: RelativeLabels | None, bar: Any
+    ) -> None:
+        if val is None:
+            return
+        self.network.eval()
+        measured: dict[str, float] = {}
+        if val_labels is not None:
+            measured["label_accuracy"] = order_accuracy(self.network, val, val_labels)
+        if val.joints is not None:
+            measured |= evaluate_network(self.network, val)
+        self.log.write(step, {"epoch": epoch + 1}, {f"val_{name}": value for name, value in measured.items()})
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
+        bar.write(f"epoch {epoch + 1}: val {shown}", file=bar.fp)
+
+    def _save(self, step: int) -> None:
+        if self.folder is not None:
+            self.log.flush()
+            path = self.folder / "checkpoint.safetensors"
+            save_checkpoint(path, self.network, self.optimiser, step, self.config, self.fingerprint)
+
+
+def learning_rate(config: OptimiserConfig, step: int, total: int) -> float:
+    """The learning rate of a step, counted from 0."""
+    highest = config.learning_rate
+    if config.schedule == "step":
+        return float(highest * 0.96 ** (step // 100_000))
+    warm = max(1.0, 0.3 * total)
+    if step < warm:
+        low, high, share = highest / 25, highest, step / warm
+    else:
+        low, high, share = highest, highest / 250_000, (step - warm) / max(1.0, total - 1 - warm)
+    return low + (high - low) * (1 - math.cos(math.pi * min(1.0, share))) / 2
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that "auto", "cpu" or "cuda" means here.
+
+    Raises:
+        InputError: an unknown name, or CUDA asked for where there is none.
+    """
+    if name not in {"auto", "cpu", "cuda"}:
+        raise InputError(f"device: expected auto, cpu or cuda, got {name!r}")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("device: cuda is not available here; use --device cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def _resolve_precision(precision: str, device: torch.device) -> Any:
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    # On a CPU bfloat16 pays only where the matrix unit (AMX) has it.
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return "bfloat16" if capabilities.get("amx_bf16", capabilities.get("amx_tile", False)) else "float32"
+
+
+def _seed(seed: int, purpose: int, number: int) -> int:
+    """A seed for one purpose and step, far from its neighbours'."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _fingerprint(data: TrainingData) -> str:
+    """A digest of everything that is trained on, to refuse resuming on other data."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in (data.keypoints, data.intrinsics, data.joints, data.pair, data.relation, data.first_label):
+        if tensor is not None:
+            digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _start(
+    folder: Path | None,
+    network: LiftingNetwork,
+    optimiser: torch.optim.Optimizer,
+    config: TrainingConfig,
+    fingerprint: str,
+    *,
+    resume: bool,
+) -> int:
+    """The step to begin with: 0 in a new folder, or where the checkpoint left off."""
+    if folder is None:
+        if resume:
+            raise InputError("nothing to resume: no output folder was given")
+        return 0
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        write_text(folder / "config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+        return 0
+    if not resume:
+        raise InputError(f"{folder}: holds a training run already; continue it with --resume, or choose another --out")
+    progress = read_progress(path)
+    if progress.data != fingerprint:
+        raise InputError(f"{folder}: that run trains on other data; resume it with the same --data and --labels")
+    mine = json.loads(json.dumps(dataclasses.asdict(config)))
+    if changed := sorted(key for key in mine if mine[key] != progress.config.get(key)):
+        raise InputError(f"{folder}: that run has another configuration (different: {', '.join(changed)})")
+    load_checkpoint(path, network, optimiser)
+    return progress.step
+
+
+@contextmanager
+def _run_folder(folder: Path | None) -> Iterator[None]:
+    """Make the folder, and keep other processes from training in it at the same time."""
+    if folder is None:
+        yield
+        return
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: no lock
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot write ({error.strerror})") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: another process is training there") from None
+        yield

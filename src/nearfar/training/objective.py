@@ -1,0 +1,125 @@
+"""The loss of a batch: the terms that a configuration names, weighted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nearfar import losses
+from nearfar.errors import InputError
+from nearfar.lifting.network import Prediction
+from nearfar.poses import PoseSet
+from nearfar.presets import LossConfig
+from nearfar.skeleton import Skeleton
+from nearfar.training.data import Batch
+
+__all__ = ["LimbReference", "objective"]
+
+
+@dataclass(frozen=True, eq=False)
+class LimbReference:
+    """What limbs are compared with.
+
+    Attributes:
+        limbs: (K, 2) joints of the limbs that take part.
+        lengths: (K,) reference lengths, mm.
+        unit: (1, 2) joints of the unit limb.
+        proportions: (K,) reference lengths over that of the unit limb.
+    """
+
+    limbs: Tensor
+    lengths: Tensor
+    unit: Tensor
+    proportions: Tensor
+
+    @classmethod
+    def of(cls, poses: PoseSet, config: LossConfig, device: torch.device) -> LimbReference | None:
+        """The reference that the configuration names, or None where it uses no limbs.
+
+        Raises:
+            InputError: the data or the skeleton lack what the configuration asks for.
+        """
+        if config.limbs == "none":
+            return None
+        skeleton = poses.skeleton
+        if skeleton.unit_limb_index is None:
+            raise InputError(f"limb losses need a unit limb, which skeleton {skeleton.name!r} does not name")
+        if config.limb_reference == "train_mean":
+            lengths = poses.mean_limb_lengths
+            if lengths is None:
+                raise InputError(
+                    "the data state no mean limb lengths: use --config.loss.limb-reference average_person, "
+                    "or give the pose set mean_limb_lengths"
+                )
+        else:
+            lengths = average_person_lengths(skeleton)
+        lengths = np.asarray(lengths, dtype=np.float64)
+        rigid = skeleton.rigid_limbs
+        unit_length = float(lengths[skeleton.unit_limb_index])
+        return cls(
+            limbs=torch.from_numpy(skeleton.limb_joints[rigid]).to(device),
+            lengths=torch.from_numpy(lengths[rigid]).float().to(device),
+            unit=torch.from_numpy(skeleton.limb_joints[[skeleton.unit_limb_index]]).to(device),
+            proportions=torch.from_numpy(lengths[rigid] / unit_length).float().to(device),
+        )
+
+
+def average_person_lengths(skeleton: Skeleton) -> np.ndarray:
+    """(L,) mm: the skeleton's reference lengths, scaled by the length in mm of its unit limb.
+
+    Raises:
+        InputError: the skeleton states no reference lengths, or no length for its unit limb.
+    """
+    lengths, unit = skeleton.reference_lengths, skeleton.unit_limb_index
+    if lengths is None or unit is None or skeleton.unit_limb_mm is None:
+        raise InputError(f"skeleton {skeleton.name!r} states no limb proportions of an average person")
+    return np.asarray(lengths / lengths[unit] * skeleton.unit_limb_mm)
+
+
+def objective(
+    prediction: Prediction, batch: Batch, config: LossConfig, reference: LimbReference | None, root: int
+) -> dict[str, Tensor]:
+    """The weighted terms of the loss, by name; their sum is what is minimised.
+
+    Args:
+        prediction: of the network, for the batch.
+        batch: with what the terms need.
+        config: kinds and weights of the terms.
+        reference: limbs to compare with, where the configuration uses limbs.
+        root: index of the root joint.
+    """
+    joints = prediction.joints
+    terms: dict[str, Tensor] = {}
+    if config.order != "none" and batch.pair is not None and batch.relation is not None:
+        loss = {
+            "batch_normalised": losses.batch_normalised_order_loss,
+            "softplus": losses.softplus_order_loss,
+            "crowd_likelihood": losses.crowd_likelihood_loss,
+        }[config.order]
+        difference = losses.depth_differences(joints, batch.pair)
+        terms["order"] = config.order_weight * loss(difference, batch.relation, config.order_scale)
+    if config.reprojection != "none":
+        if prediction.scale is None:
+            raise InputError(f"reprojection {config.reprojection!r} needs a head that predicts the scale (relative)")
+        pixels = batch.pixels - batch.pixels[:, root : root + 1]
+        if config.reprojection == "scaled_orthographic":
+            error = losses.scaled_orthographic_reprojection_loss(joints, prediction.scale, pixels)
+        else:
+            focal = batch.intrinsics[:, :2]
+            error = losses.inverse_distance_reprojection_loss(joints, prediction.scale, pixels, focal)
+        terms["reprojection"] = config.reprojection_weight * error
+    if config.root_weight:
+        terms["root"] = config.root_weight * losses.root_loss(joints, root)
+    if reference is not None:
+        if config.limbs == "proportions":
+            limb = losses.limb_proportion_loss(joints, reference.limbs, reference.unit, reference.proportions)
+        else:
+            limb = losses.limb_length_loss(joints, reference.limbs, reference.lengths)
+        terms["limbs"] = config.limb_weight * limb
+    if config.joints != "none" and batch.joints is not None:
+        error_of = losses.joint_mse_loss if config.joints == "mse" else losses.joint_l1_loss
+        terms["joints"] = config.joints_weight * error_of(joints, batch.joints)
+    return terms
