@@ -1,0 +1,160 @@
+"""Walking and running: normative joint curves over the stride, varied in amplitude, speed and manner.
+
+Curves are sampled every 10 % of the stride from initial contact: walking after Winter (1991) and Perry & Burnfield
+(2010), running after Novacheck (1998).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.synthetic.body import COLUMNS, LIMITS
+from nearfar.synthetic.draw import neutral, put, spread
+
+__all__ = ["run_cycle", "run_keys", "walk_cycle", "walk_keys"]
+
+Array = npt.NDArray[Any]
+
+_WALK = {
+    "hip_flexion": [24, 20, 11, 1, -7, -11, -2, 13, 24, 27],
+    "knee_flexion": [5, 17, 15, 8, 5, 12, 37, 60, 46, 14],
+    "ankle_dorsiflexion": [0, -5, 4, 8, 10, 3, -17, -8, 1, 2],
+}
+_RUN = {
+    "hip_flexion": [40, 36, 22, 5, -6, -2, 18, 40, 52, 48],
+    "knee_flexion": [18, 40, 40, 22, 20, 52, 88, 105, 80, 38],
+    "ankle_dorsiflexion": [5, 20, 22, -5, -22, -12, -2, 2, 4, 5],
+}
+
+
+def _curve(samples: list[int], phase: Array) -> Array:
+    """Trigonometric interpolation of one stride's samples at a phase (strides), four harmonics."""
+    coefficients = np.fft.rfft(samples) / len(samples)
+    angle = 2 * np.pi * phase
+    out = np.full(phase.shape, coefficients[0].real)
+    for k in range(1, 5):
+        c = 2 * coefficients[k]
+        out += c.real * np.cos(k * angle) - c.imag * np.sin(k * angle)
+    return out
+
+
+def _legs_free(pose: Array) -> None:
+    pose[..., COLUMNS["planted"]] = 0
+    pose[..., COLUMNS["foot_forward"]] = 0
+
+
+def walk_keys(rng: np.random.Generator, s: int, k: int) -> Array:
+    """What walking adds its steps to: trunk, head, arms that swing or are busy, bends of the way."""
+    from nearfar.synthetic.tasks import gesture
+
+    pose = neutral(s, k)
+    _legs_free(pose)
+    for name, mean, sd in (
+        ("pelvis_tilt", 4, 5), ("lumbar_flexion", 2, 6), ("thorax_flexion", 3, 6), ("thorax_twist", 0, 4),
+        ("neck_flexion", 3, 8), ("neck_twist", 0, 10), ("head_flexion", 2, 6), ("head_twist", 0, 10),
+        ("shoulder_flexion", -2, 8), ("shoulder_abduction", 10, 6), ("shoulder_rotation", 25, 15),
+        ("elbow_flexion", 18, 12), ("hip_abduction", 2, 3), ("hip_rotation", -6, 6), ("turn_rate", 0, 12),
+    ):  # fmt: skip
+        put(rng, pose, name, mean, sd)
+    bends = rng.random((s, 1, 1)) < 0.4
+    pose[..., COLUMNS["turn_rate"]] += np.where(bends, spread(rng, (s, k, 1), 0, 45, habit=0.3), 0)
+    stooped = np.where(rng.random((s, 1, 1)) < 0.12, rng.uniform(0, 1, (s, 1, 1)), 0)  # walking with bent knees
+    pose[..., COLUMNS["hip_flexion"]] += 35 * stooped
+    pose[..., COLUMNS["knee_flexion"]] += 40 * stooped
+    pose[..., COLUMNS["pelvis_tilt"]] += 20 * stooped
+    busy = pose.copy()
+    gesture(rng, busy)
+    arms = slice(COLUMNS["shoulder_flexion"].start, COLUMNS["elbow_flexion"].stop)
+    one = rng.random((s, 1, 1)) < 0.3
+    pose[..., arms] = np.where(one, busy[..., arms], pose[..., arms])
+    return pose
+
+
+def walk_cycle(rng: np.random.Generator, s: int, owner: Array, since: Array) -> Array:
+    """(R, D) steps: forward mostly, some backward, sideways, marching or on the spot."""
+    manner = rng.choice(5, s, p=[0.74, 0.07, 0.07, 0.07, 0.05])  # forward, backward, sideways, marching, on the spot
+    stride = rng.uniform(0.6, 1.1, s) * np.where(manner == 1, -0.85, 1)
+    size = rng.uniform(0.6, 1.35, (s, 3))
+    size[:, :2] *= np.select([manner == 2, manner == 3], [0.4, 1.5], 1.0)[:, None]
+    mean = {"hip_flexion": np.select([manner == 4], [8.0], 0.0)}
+    out, phase = _steps(rng, _WALK, owner, since, stride, size, mean, arm=rng.uniform(5, 28, (s, 2)), elbow=8.0)
+    side = np.where(manner == 2, rng.uniform(8, 16, s), 0)[owner, None]
+    out[:, COLUMNS["hip_abduction"]] += side * np.cos(2 * np.pi * phase[:, :1])
+    return out
+
+
+def run_keys(rng: np.random.Generator, s: int, k: int) -> Array:
+    """What running adds its steps to: the trunk leans, elbows are bent."""
+    pose = walk_keys(rng, s, k)
+    for name, mean, sd in (("pelvis_tilt", 8, 5), ("thorax_flexion", 4, 6)):
+        put(rng, pose, name, mean, sd)
+    swinging = rng.random((s, 1, 1)) < 0.85
+    runner = pose.copy()
+    for name, mean, sd in (
+        ("elbow_flexion", 88, 18), ("shoulder_flexion", -8, 10), ("shoulder_abduction", 14, 8),
+        ("shoulder_rotation", 25, 14),
+    ):  # fmt: skip
+        put(rng, runner, name, mean, sd)
+    return np.where(swinging, runner, pose)
+
+
+def run_cycle(rng: np.random.Generator, s: int, owner: Array, since: Array) -> Array:
+    """(R, D) running steps, from a jog to a sprint, with flight between them."""
+    size = rng.uniform(0.55, 1.2, (s, 3))
+    stride = rng.uniform(1.15, 1.65, s)
+    out, phase = _steps(rng, _RUN, owner, since, stride, size, {}, arm=rng.uniform(12, 40, (s, 2)), elbow=12.0)
+    step = (2 * phase[:, 0]) % 1
+    height = rng.uniform(0.03, 0.12, s)[owner]
+    out[:, COLUMNS["lift"].start] = height * np.sin(np.pi * np.clip((step - 0.68) / 0.3, 0, 1))
+    return out
+
+
+def _steps(
+    rng: np.random.Generator,
+    curves: dict[str, list[int]],
+    owner: Array,
+    since: Array,
+    stride: Array,
+    size: Array,
+    mean: dict[str, Array],
+    *,
+    arm: Array,
+    elbow: float,
+) -> tuple[Array, Array]:
+    """Leg curves and what swings with them.
+
+    Args:
+        rng: source of randomness.
+        curves: ten samples of hip, knee and ankle over a stride.
+        owner: (R,) performance of each row.
+        since: (R,) seconds.
+        stride: (S,) strides a second, negative for backward.
+        size: (S, 3) of hip, knee and ankle excursions against the norm.
+        mean: added to a joint's curve, (S,).
+        arm: (S, 2) degrees by which each arm swings.
+        elbow: degrees by which elbows bend along.
+
+    Returns:
+        (R, D) angles to add, (R, 2) phase of each leg in strides.
+    """
+    s = len(stride)
+    phase = (rng.uniform(0, 1, s)[owner] + stride[owner] * since)[:, None] + [0, 0.5]
+    out = np.zeros((len(owner), LIMITS.shape[1]))
+    for i, (name, samples) in enumerate(curves.items()):
+        centre = float(np.mean(samples))
+        swing = _curve(samples, phase) - centre
+        extra = mean.get(name, np.zeros(s))
+        out[:, COLUMNS[name]] = centre + extra[owner, None] + size[owner, i : i + 1] * swing
+    opposite = np.cos(2 * np.pi * (phase[:, ::-1] + 0.05))  # an arm goes with the other side's leg
+    out[:, COLUMNS["shoulder_flexion"]] = arm[owner] * opposite
+    out[:, COLUMNS["elbow_flexion"]] = elbow * (arm / 20)[owner] * opposite
+    left = np.cos(2 * np.pi * phase[:, :1])
+    turn = rng.uniform(2, 9, (s, 1))[owner]
+    out[:, COLUMNS["pelvis_turn"]] = -turn * left
+    out[:, COLUMNS["thorax_twist"]] = rng.uniform(1, 2.2, (s, 1))[owner] * turn * left
+    out[:, COLUMNS["neck_twist"]] = -0.7 * turn * left
+    out[:, COLUMNS["pelvis_roll"]] = rng.uniform(1, 5, (s, 1))[owner] * np.sin(2 * np.pi * phase[:, :1])
+    return out, phase
