@@ -94,21 +94,26 @@ class RelativeLabels:
             raise InputError(f"labels: row {row}: {column} {value}: {expected} ({int(bad.sum())} such rows)")
 
     def _check_merged(self) -> None:
-        """One pair of one pose has one merged label, whichever way round it is written."""
+        if (rows := self.conflict()) is not None:
+            a, b = (self.skeleton.joints[i] for i in self.pair[rows[0]])
+            raise InputError(
+                f"labels: rows {rows[0]} and {rows[1]}: pose {int(self.pose[rows[0]])}, {a} and {b}: "
+                "two different merged labels for one pair (raw answers may disagree, merged labels may not)"
+            )
+
+    def conflict(self) -> tuple[int, int] | None:
+        """Two rows that say different things of one pair of one pose, whichever way round it is written; or None."""
         swapped = self.pair[:, 0] > self.pair[:, 1]
         low, high = self.pair.min(axis=1).astype(np.int64), self.pair.max(axis=1).astype(np.int64)
         j = self.skeleton.num_joints
         key = (self.pose.astype(np.int64) * j + low) * j + high
         relation = np.where(swapped, -self.relation, self.relation)
         order = np.lexsort((relation, key))
-        conflict = (np.diff(key[order]) == 0) & (np.diff(relation[order]) != 0)
-        if conflict.any():
-            first, second = sorted(order[np.flatnonzero(conflict)[0] :][:2])
-            a, b = (self.skeleton.joints[i] for i in self.pair[first])
-            raise InputError(
-                f"labels: rows {first} and {second}: pose {int(self.pose[first])}, {a} and {b}: "
-                "two different merged labels for one pair (raw answers may disagree, merged labels may not)"
-            )
+        differs = (np.diff(key[order]) == 0) & (np.diff(relation[order]) != 0)
+        if not differs.any():
+            return None
+        first, second = sorted(order[np.flatnonzero(differs)[0] :][:2].tolist())
+        return first, second
 
     def __len__(self) -> int:
         return len(self.pose)

@@ -1,7 +1,8 @@
 """Readers of files in their published formats, one module a source; `load_poses` is the door to them all."""
 
 from nearfar.datasets.cmu_benchmark import benchmark_labels, load_benchmark
-from nearfar.datasets.loading import load_poses
+from nearfar.datasets.keypoint_files import load_keypoints
+from nearfar.datasets.loading import load_labels, load_poses
 from nearfar.datasets.mocap import load_mocap
 
-__all__ = ["benchmark_labels", "load_benchmark", "load_mocap", "load_poses"]
+__all__ = ["benchmark_labels", "load_benchmark", "load_keypoints", "load_labels", "load_mocap", "load_poses"]

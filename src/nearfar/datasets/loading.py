@@ -1,4 +1,4 @@
-"""`load_poses`: whatever file of poses it is, as a `PoseSet`."""
+"""The doors: `load_poses` and `load_labels` read whatever file of poses or labels it is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from nearfar.datasets.cmu_benchmark import benchmark_from_arrays, is_benchmark
+from nearfar.datasets.cmu_benchmark import LabelColumn, benchmark_from_arrays, benchmark_labels, is_benchmark
+from nearfar.datasets.keypoint_files import keypoints_from_json, load_keypoints, sniff
+from nearfar.datasets.keypoint_files.records import Options
 from nearfar.datasets.mocap import is_mocap, mocap_from_arrays
 from nearfar.errors import InputError
-from nearfar.files import open_npz
+from nearfar.files import open_npz, read_json, read_text
+from nearfar.labels import RelativeLabels
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton, get_skeleton
+from nearfar.tables.labels import labels_from_json, read_labels_csv
+from nearfar.tables.poses import is_poses_csv, is_poses_json, poses_from_json, read_poses_csv
 
-__all__ = ["load_poses"]
+__all__ = ["load_labels", "load_poses"]
 
 
 def load_poses(
@@ -27,7 +32,8 @@ def load_poses(
 ) -> PoseSet:
     """Read poses from any file that nearfar knows, told apart by content, not by name.
 
-    Known are: a saved `PoseSet`, the CMU benchmark, mocap files.
+    Known are a saved `PoseSet`, the CMU benchmark, mocap files, nearfar's CSV and JSON (`nearfar.tables`), and the
+    keypoints of other programs (`load_keypoints`).
 
     Args:
         path: file or folder.
@@ -41,40 +47,81 @@ def load_poses(
             that disagrees with the file.
     """
     path = Path(path)
-    arrays = open_npz(path)
+    options = Options(None if skeleton is None else get_skeleton(skeleton), image_size, person)
+    kind = sniff(path)
+    arrays = open_npz(path) if kind == "npz" else {}
     if is_mocap(arrays):
-        poses = mocap_from_arrays(arrays, path, split=split)
-    elif split is not None:
+        return _agreeing(mocap_from_arrays(arrays, path, split=split), path, options)
+    if split is not None:
         raise InputError(f"{path}: split {split!r}: only mocap files have splits inside")
-    elif is_benchmark(arrays):
-        poses = benchmark_from_arrays(arrays, path)
-    elif PoseSet.is_pose_set(arrays):
-        poses = PoseSet.load(path)
+    if is_benchmark(arrays):
+        return _agreeing(benchmark_from_arrays(arrays, path), path, options)
+    if PoseSet.is_pose_set(arrays):
+        return _agreeing(PoseSet.load(path), path, options)
+    if kind == "json":
+        data = read_json(path)
+        if not is_poses_json(data):
+            return keypoints_from_json(data, path, options)
+        return _agreeing(poses_from_json(data, path), path, options)
+    if kind == "text" and is_poses_csv(read_text(path)):
+        return _agreeing(read_poses_csv(path, skeleton), path, options)
+    return load_keypoints(path, skeleton=skeleton, image_size=image_size, person=person)
+
+
+def load_labels(
+    path: str | Path,
+    *,
+    skeleton: str | Path | Skeleton | None = None,
+    poses: PoseSet | None = None,
+    column: LabelColumn = "answer",
+) -> RelativeLabels:
+    """Read relative depth labels from any file that nearfar knows, told apart by content, not by name.
+
+    Known are a saved `RelativeLabels` (Parquet), the CMU benchmark, and nearfar's CSV and JSON (`nearfar.tables`).
+
+    Args:
+        path: the file.
+        skeleton: skeleton of the joints, for CSV that does not say it.
+        poses: the poses that the labels speak of; labels of other poses or of another skeleton are refused.
+        column: which labels of a benchmark file: "answer" or "crowd_answer".
+
+    Raises:
+        InputError: nothing there, damaged, an unknown format, or labels that the poses do not bear.
+    """
+    path = Path(path)
+    kind = sniff(path)
+    if kind == "json":
+        return labels_from_json(read_json(path), path, poses=poses)
+    if kind == "text":
+        return read_labels_csv(path, skeleton=skeleton, poses=poses)
+    if kind == "parquet":
+        labels = RelativeLabels.load(path)
+    elif kind == "npz":
+        labels = benchmark_labels(path, column)
     else:
-        raise InputError(f"{path}: no poses that nearfar knows; its arrays are {sorted(arrays)}")
-    return _agreeing(poses, path, skeleton, image_size, person)
+        raise InputError(f"{path}: no labels that nearfar knows: expected Parquet, a benchmark .npz, CSV or JSON")
+    if poses is not None:
+        labels.check_poses(poses)
+    return labels
 
 
-def _agreeing(
-    poses: PoseSet,
-    path: Path,
-    skeleton: str | Path | Skeleton | None,
-    image_size: tuple[int, int] | None,
-    person: int | None,
-) -> PoseSet:
+def _agreeing(poses: PoseSet, path: Path, options: Options) -> PoseSet:
     """Hold what the caller said against what the file says."""
-    if skeleton is not None and get_skeleton(skeleton).joints != poses.skeleton.joints:
+    if options.skeleton is not None and options.skeleton.joints != poses.skeleton.joints:
         raise InputError(
-            f"{path}: its joints are those of skeleton {poses.skeleton.name!r}, not of {get_skeleton(skeleton).name!r}"
+            f"{path}: its joints are those of skeleton {poses.skeleton.name!r}, not of {options.skeleton.name!r}"
         )
-    if image_size is not None:
-        sizes = np.broadcast_to(np.asarray(image_size), (len(poses), 2))
-        if poses.image_size is not None and (poses.image_size != sizes).any():
-            raise InputError(f"{path}: the file says another image size than {image_size[0]}x{image_size[1]}")
-        poses = dataclasses.replace(poses, image_size=np.array(sizes))
-    if person is not None:
+    if options.image_size is not None:
+        width, height = options.image_size
+        if poses.image_size is None:
+            sizes = np.broadcast_to(np.array([width, height], dtype=np.int32), (len(poses), 2))
+            poses = dataclasses.replace(poses, image_size=sizes)
+        elif (poses.image_size != [width, height]).any():
+            raise InputError(f"{path}: the file says another image size than {width}x{height}")
+    if options.person is not None:
         known = [] if poses.person is None else np.unique(poses.person).tolist()
-        if poses.person is None or person not in known:
-            raise InputError(f"{path}: no person {person}; " + (f"it has {known}" if known else "it names no persons"))
-        poses = poses.select(poses.person == person)
+        if poses.person is None or options.person not in known:
+            has = f"it has {known}" if known else "it names no persons"
+            raise InputError(f"{path}: no person {options.person}; {has}")
+        poses = poses.select(poses.person == options.person)
     return poses

@@ -1,0 +1,255 @@
+"""What all keypoint files have in common: records of one person in one image, and how they become a `PoseSet`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.errors import InputError
+from nearfar.poses import Category, PoseSet
+from nearfar.skeleton import Skeleton, get_skeleton
+
+__all__ = [
+    "NORMALISED_LIMIT",
+    "Options",
+    "Record",
+    "as_points",
+    "clean_points",
+    "default_skeleton",
+    "item",
+    "listed",
+    "number",
+    "poses_from_records",
+]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+NORMALISED_LIMIT = 1.5
+"""Coordinates that all lie within this cannot be pixels: they are normalised."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller says about a file.
+
+    Attributes:
+        skeleton: skeleton of the file's joints, where the format leaves it open or the file departs from it.
+        image_size: width and height in pixels, where the file does not say it.
+        person: keep this identity only.
+    """
+
+    skeleton: Skeleton | None = None
+    image_size: tuple[int, int] | None = None
+    person: int | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One person in one image.
+
+    Attributes:
+        where: what error messages call it: the file and the record.
+        points: (J, 3) x and y in pixels, and the score; as the file has them.
+        sequence: name of the clip or of the photo.
+        person: identity within the clip.
+        frame: number of the frame in its clip; None for photos.
+        time: seconds, where the file says it.
+        image_size: width and height in pixels, where the file says it.
+    """
+
+    where: str
+    points: FloatArray
+    sequence: str
+    person: int
+    frame: int | None = None
+    time: float | None = None
+    image_size: tuple[int, int] | None = None
+
+
+def item(entry: Any, key: str, where: str) -> Any:
+    """``entry[key]`` of a JSON object.
+
+    Raises:
+        InputError: it is not an object, or has no such key.
+    """
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object with {key!r}, got {type(entry).__name__}")
+    if key not in entry:
+        raise InputError(f"{where}: no {key!r}; its keys are {sorted(map(str, entry))}")
+    return entry[key]
+
+
+def listed(value: Any, where: str) -> list[Any]:
+    """The value, which must be a JSON list.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(value, list):
+        raise InputError(f"{where}: expected a list, got {type(value).__name__}")
+    return value
+
+
+def number(value: Any, where: str) -> float:
+    """The value, which must be a finite JSON number.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{where}: expected a number, got {value!r}")
+    return value
+
+
+def as_points(values: Any, where: str) -> FloatArray:
+    """A flat list x, y, score, x, y, score, … as (J, 3); null is NaN.
+
+    Raises:
+        InputError: not a list of numbers, or not a multiple of three.
+    """
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: expected a flat list of numbers x, y, score, …") from None
+    if array.ndim != 1 or array.size == 0 or array.size % 3:
+        raise InputError(f"{where}: expected a flat list x, y, score, … of 3 numbers a joint, got shape {array.shape}")
+    return array.reshape(-1, 3)
+
+
+def default_skeleton(joints: int, known: Mapping[int, str], options: Options, where: str) -> Skeleton:
+    """The skeleton of a file of a format that tells skeletons apart by their number of joints.
+
+    Args:
+        joints: number of joints in the file.
+        known: the format's skeletons by number of joints in the file (which may have more, after the skeleton's).
+        options: the caller's own skeleton goes first.
+        where: what error messages call the file.
+
+    Raises:
+        InputError: a number of joints that is not the caller's skeleton's, or unknown to the format.
+    """
+    usual = get_skeleton(known[joints]) if joints in known else None
+    if options.skeleton is None:
+        if usual is None:
+            described = ", ".join(f"{count} ({name})" for count, name in known.items())
+            raise InputError(f"{where}: {joints} joints: the format has {described}; for others say the skeleton")
+        return usual
+    if options.skeleton.num_joints not in (joints, usual and usual.num_joints):
+        name, expected = options.skeleton.name, options.skeleton.num_joints
+        raise InputError(f"{where}: {joints} joints, but skeleton {name!r} has {expected}")
+    return options.skeleton
+
+
+def clean_points(
+    points: FloatArray, where: Sequence[str], *, normalised: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """Check points as a file has them and mark the missing ones.
+
+    A joint is missing where x or y is NaN, and where it is at (0, 0) with score 0: both become NaN with score 0.
+    Scores beyond 1, which some detectors' heatmaps give, become 1, and scores below 0 become 0.
+
+    Args:
+        points: (N, J, 3) x, y, score.
+        where: (N,) what error messages call each row.
+        normalised: the format's coordinates are fractions of the image.
+
+    Returns:
+        (N, J, 2) coordinates and (N, J) scores in 0..1, float32.
+
+    Raises:
+        InputError: infinite numbers, or pixels where fractions of the image belong, or the other way round.
+    """
+    if (bad := np.isinf(points)).any():
+        row, joint, _ = np.argwhere(bad)[0]
+        raise InputError(f"{where[row]}: joint {joint} is infinite (a missing joint is NaN or null)")
+    xy, scores = points[..., :2], np.nan_to_num(points[..., 2])
+    missing = np.isnan(xy).any(axis=-1) | ((xy == 0).all(axis=-1) & (scores == 0))
+    xy = np.where(missing[..., None], np.nan, xy)
+    seen = np.abs(xy[~missing])
+    if seen.size and not normalised and seen.max() <= NORMALISED_LIMIT:
+        raise InputError(
+            f"{where[0]}: the coordinates look normalised already (all within {seen.max():.3g}): expected pixels; "
+            "multiply them by the image's size first"
+        )
+    if seen.size and normalised and np.median(seen) > NORMALISED_LIMIT:
+        raise InputError(f"{where[0]}: expected coordinates as fractions of the image, got {np.median(seen):.4g}")
+    return xy.astype(np.float32), np.where(missing, 0, scores.clip(0, 1)).astype(np.float32)
+
+
+def poses_from_records(
+    records: Iterable[Record],
+    skeleton: Skeleton,
+    path: Path,
+    options: Options,
+    provenance: Mapping[str, Any],
+    *,
+    normalised: bool = False,
+) -> PoseSet:
+    """Put records together: ordered by sequence, person and frame.
+
+    Args:
+        records: what the file has, in its order.
+        skeleton: skeleton of the joints; further joints of the records are left out.
+        path: the file, for error messages.
+        options: image size where records have none, and the person to keep.
+        provenance: what to say about the origin.
+        normalised: x and y are fractions of the image's width and height, to be multiplied by them.
+
+    Raises:
+        InputError: nobody in the file, records of different numbers of joints, the same person twice in a frame,
+            no such person, no image size where one is needed, or numbers that cannot be keypoints.
+    """
+    records = list(records)
+    if not records:
+        raise InputError(f"{path}: nobody in it: not one person with keypoints")
+    for record in records:
+        if len(record.points) != len(records[0].points):
+            raise InputError(
+                f"{record.where}: {len(record.points)} joints, but {records[0].where} has {len(records[0].points)}"
+            )
+    if options.person is not None:
+        persons = sorted({record.person for record in records})
+        records = [record for record in records if record.person == options.person]
+        if not records:
+            raise InputError(f"{path}: no person {options.person}; it has {_shortened(persons)}")
+    order = {name: i for i, name in enumerate(dict.fromkeys(record.sequence for record in records))}
+    records.sort(key=lambda r: (order[r.sequence], r.person, -1 if r.frame is None else r.frame))
+    for one, two in itertools.pairwise(records):
+        if (one.sequence, one.person, one.frame) == (two.sequence, two.person, two.frame):
+            raise InputError(f"{two.where}: person {two.person} is twice in one image (also {one.where})")
+
+    points = np.stack([record.points[: skeleton.num_joints] for record in records])
+    keypoints, scores = clean_points(points, [record.where for record in records], normalised=normalised)
+    sizes = [record.image_size or options.image_size for record in records]
+    image_size = None if None in sizes else np.array(sizes, dtype=np.int32)
+    if image_size is not None and (image_size <= 0).any():
+        raise InputError(f"{path}: image size: expected positive width and height")
+    if normalised:
+        if image_size is None:
+            raise InputError(f"{path}: its coordinates are fractions of the image: say the image size in pixels")
+        keypoints *= image_size[:, None]
+    frames = [record.frame for record in records]
+    times = [record.time for record in records]
+    return PoseSet(
+        skeleton=skeleton,
+        keypoints=keypoints,
+        scores=scores,
+        image_size=image_size,
+        time=None if None in times else np.array(times, dtype=np.float64),
+        frame_index=None if None in frames else np.array(frames, dtype=np.int64),
+        person=np.array([record.person for record in records], dtype=np.int64),
+        sequence=Category.of([record.sequence for record in records]),
+        provenance={"file": path.name, **provenance},
+    )
+
+
+def _shortened(values: Sequence[int], most: int = 12) -> str:
+    shown = ", ".join(map(str, values[:most]))
+    return shown if len(values) <= most else f"{shown}, … ({len(values)} in all)"
