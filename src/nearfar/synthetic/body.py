@@ -82,21 +82,14 @@ DOFS = (
     Dof("turn_rate", -240, 240, odd=True),  # of the heading, degrees a second, to the left
 )
 
-COLUMNS: dict[str, slice] = {}
-_low: list[float] = []
-_mirror_from: list[int] = []
-_high: list[float] = []
-_sign: list[float] = []
-for _dof in DOFS:
-    _start, _width = len(_low), 2 if _dof.paired else 1
-    COLUMNS[_dof.name] = slice(_start, _start + _width)
-    _low += [_dof.low] * _width
-    _high += [_dof.high] * _width
-    _mirror_from += [_start + 1, _start] if _dof.paired else [_start]
-    _sign += [-1.0 if _dof.odd else 1.0] * _width
-LIMITS = np.array([_low, _high])
+_WIDTH = np.array([1 + dof.paired for dof in DOFS])
+_START = np.cumsum(_WIDTH) - _WIDTH
+COLUMNS = {dof.name: slice(int(a), int(a + w)) for dof, a, w in zip(DOFS, _START, _WIDTH, strict=True)}
+"""Columns of a pose by name: two where paired, (left, right)."""
+LIMITS = np.repeat(np.array([(dof.low, dof.high) for dof in DOFS], float), _WIDTH, axis=0).T
 """(2, D) least and greatest value of every column."""
-_MIRROR_FROM, _MIRROR_SIGN = np.array(_mirror_from), np.array(_sign)
+_MIRROR_FROM = np.concatenate([np.arange(a, a + w)[::-1] for a, w in zip(_START, _WIDTH, strict=True)])
+_MIRROR_SIGN = np.repeat([-1.0 if dof.odd else 1.0 for dof in DOFS], _WIDTH)
 _SHOULDER = slice(COLUMNS["shoulder_flexion"].start, COLUMNS["shoulder_abduction"].stop)
 _MAX_ELEVATION = 175.0
 
@@ -108,8 +101,8 @@ def mirror_pose(pose: Array) -> Array:
 
 def clamp(pose: Array) -> Array:
     """(..., D) poses brought inside the joint limits; the arm's elevation is limited as a whole, too."""
-    out = np.clip(pose, *LIMITS)
-    arms = out[..., _SHOULDER].reshape(*out.shape[:-1], 2, 2)  # (flexion, abduction) x (left, right)
+    out: Array = np.clip(pose, LIMITS[0], LIMITS[1])
+    arms: Array = out[..., _SHOULDER].reshape(*out.shape[:-1], 2, 2)  # (flexion, abduction) x (left, right)
     elevation = np.linalg.norm(arms, axis=-2, keepdims=True)
     arms = arms * np.minimum(1, _MAX_ELEVATION / np.maximum(elevation, 1e-9))
     out[..., _SHOULDER] = arms.reshape(*out.shape[:-1], 4)

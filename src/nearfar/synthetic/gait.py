@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.synthetic.arms import gesture
 from nearfar.synthetic.body import COLUMNS, LIMITS
 from nearfar.synthetic.draw import neutral, put, spread
 
@@ -48,8 +49,6 @@ def _legs_free(pose: Array) -> None:
 
 def walk_keys(rng: np.random.Generator, s: int, k: int) -> Array:
     """What walking adds its steps to: trunk, head, arms that swing or are busy, bends of the way."""
-    from nearfar.synthetic.tasks import gesture
-
     pose = neutral(s, k)
     _legs_free(pose)
     for name, mean, sd in (

@@ -126,7 +126,8 @@ def spline(keys: Array, owner: Array, position: Array) -> Array:
 
 def _perform(rng: np.random.Generator, task: Task, owner: Array, since: Array, count: int) -> Array:
     """(R, D) poses of `count` performances of a task, at seconds `since` their beginning."""
-    tempo = np.exp(rng.uniform(*np.log(task.seconds_per_key), count))
+    quickest, slowest = np.log(task.seconds_per_key)
+    tempo = np.exp(rng.uniform(quickest, slowest, count))
     position = np.maximum(since, 0) / tempo[owner]
     keys = task.keys(rng, count, int(position.max(initial=0)) + 4)
     mirrored = rng.random(count) < 0.5
