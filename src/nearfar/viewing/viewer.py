@@ -1,0 +1,271 @@
+"""`write_viewer`: one HTML file that opens offline, with people in 3D beside the frames they were lifted from.
+
+The page holds everything: markup, style, our own script (``web/``), the poses and a small copy of the media. Its
+content security policy allows exactly that script and no request of any kind. docs/viewing.md describes the data.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.errors import InputError
+from nearfar.files import write_text
+from nearfar.poses import PoseSet, as_skeleton
+from nearfar.viewing.clip import Clip, clip_of
+from nearfar.viewing.embed import EmbeddedMedia, embed_media
+from nearfar.viewing.style import joint_sides, limb_sides, spoken
+
+__all__ = ["content_hash", "viewer_html", "write_viewer"]
+
+Array = npt.NDArray[Any]
+
+SCHEMA = "nearfar-viewer-1"
+MISSING = -32768
+"""int16 code of a missing coordinate."""
+
+GROUND_SECONDS = 0.7
+"""Seconds before and after a frame whose lowest joint the ground of that frame lies below: more than a step."""
+
+SCRIPTS = ("data.js", "scene.js", "source.js", "player.js", "viewer.js")
+"""The page's modules, in the order in which they are joined into one."""
+
+
+def write_viewer(
+    poses: PoseSet,
+    out_path: str | Path,
+    *,
+    media: str | Path | None = None,
+    compare: PoseSet | Mapping[str, PoseSet] | None = None,
+    title: str | None = None,
+    name: str = "prediction",
+) -> None:
+    """Write one self-contained HTML file that shows a clip's frames and its people in 3D, and opens offline.
+
+    Args:
+        poses: one clip or image, with joints (or only keypoints, shown in 2D).
+        out_path: the ``.html`` file to write.
+        media: the image or video that the poses were found in; without it the keypoints are drawn alone.
+        compare: other poses of the same frames, one set or several by name (another model's, the truth). They are
+            drawn in the same place, root on root, so that shapes can be compared.
+        title: heading of the page.
+        name: what `poses` are called beside `compare`.
+
+    Raises:
+        InputError: several clips in one pose set, a comparison on a skeleton that cannot be brought to that of
+            `poses`, unreadable media, media without the poses' frames, or a file that cannot be written.
+    """
+    write_text(out_path, viewer_html(poses, media=media, compare=compare, title=title, name=name))
+
+
+def viewer_html(
+    poses: PoseSet,
+    *,
+    media: str | Path | None = None,
+    compare: PoseSet | Mapping[str, PoseSet] | None = None,
+    title: str | None = None,
+    name: str = "prediction",
+) -> str:
+    """The page of `write_viewer` as text, for embedding (a report, an ``iframe srcdoc``)."""
+    clip = clip_of(poses)
+    others = {"comparison": compare} if isinstance(compare, PoseSet) else dict(compare or {})
+    embedded = None if media is None else embed_media(media, clip.frame_index)
+    heading = title or (Path(media).name if media is not None else "3D poses")
+    data = _page_data(clip, poses, heading, name, others, embedded)
+    script, style = viewer_script(), _resource("viewer.css")
+    return _fill(
+        _resource("viewer.html"),
+        {
+            "TITLE": html.escape(heading),
+            "POLICY": html.escape(_policy(script, style)),
+            "STYLE": style,
+            "DATA": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+            "MEDIA": "" if embedded is None else base64.b64encode(embedded.data).decode("ascii"),
+            "SCRIPT": script,
+        },
+    )
+
+
+def viewer_script() -> str:
+    """The page's modules joined into one: imports from each other and the word ``export`` fall away."""
+    joined = "\n".join(_resource(name) for name in SCRIPTS)
+    joined = re.sub(r'^import [^;]*? from "\./[a-z]+\.js";\n', "", joined, flags=re.MULTILINE)
+    return re.sub(r"^export (?=(class|const|function) )", "", joined, flags=re.MULTILINE)
+
+
+def content_hash(text: str) -> str:
+    """The content security policy's name for an inline script or style: ``'sha256-...'``."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
+
+
+def _policy(script: str, style: str) -> str:
+    return (
+        f"default-src 'none'; script-src {content_hash(script)}; style-src {content_hash(style)}; "
+        "img-src blob: data:; media-src blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _resource(name: str) -> str:
+    return (resources.files("nearfar.viewing") / "web" / name).read_text("utf-8")
+
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    """Replace ``{{NAME}}`` in one pass, so that nothing inside a value is taken for a placeholder."""
+    return re.sub(r"\{\{([A-Z]+)\}\}", lambda match: values[match.group(1)], template)
+
+
+def _page_data(
+    clip: Clip,
+    poses: PoseSet,
+    title: str,
+    name: str,
+    others: Mapping[str, PoseSet],
+    embedded: EmbeddedMedia | None,
+) -> dict[str, Any]:
+    skeleton = clip.skeleton
+    sets = [] if clip.scene is None else [_encode_joints(name, clip.scene, clip.roots())]
+    scenes = [] if clip.scene is None else [clip.scene]
+    for other_name, other in others.items():
+        scene = _beside(clip, other, other_name)
+        scenes.append(scene)
+        sets.append(_encode_joints(other_name, scene, _roots_of(scene, skeleton.root_index)))
+    time = clip.time
+    if not clip.timed and embedded is not None and embedded.time is not None:
+        time = embedded.time
+    size = embedded.size if embedded is not None else _frame_size(clip)
+    return {
+        "format": SCHEMA,
+        "title": title,
+        "skeleton": skeleton.name,
+        "joints": [spoken(joint) for joint in skeleton.joints],
+        "jointSides": list(joint_sides(skeleton)),
+        "limbs": [
+            [limb.parent, limb.child, side] for limb, side in zip(skeleton.limbs, limb_sides(skeleton), strict=True)
+        ],
+        "people": [int(person) for person in clip.person],
+        "frameIndex": [int(number) for number in clip.frame_index],
+        "time": [round(float(t), 6) for t in time],
+        "mediaTime": None if embedded is None or embedded.time is None else (embedded.time - embedded.time[0]).tolist(),
+        "sets": sets,
+        **_ground(scenes, time),
+        "camera": clip.camera,
+        "placed": clip.placed,
+        "keypoints": None if clip.keypoints is None else _quantise(clip.keypoints),
+        "scores": None if clip.scores is None else _encode_scores(clip.scores),
+        "size": None if size is None else [float(v) for v in size],
+        "media": None if embedded is None else {"kind": embedded.kind, "mime": embedded.mime},
+        "notes": _notes(clip, poses),
+    }
+
+
+def _notes(clip: Clip, poses: PoseSet) -> list[str]:
+    """What a careful reader should know about the picture."""
+    notes = []
+    if clip.camera and clip.scene is not None:
+        notes.append(
+            "Camera tilt unknown: the ground is drawn level with the image, below the lowest point of the clip."
+        )
+        if not clip.placed:
+            notes.append("Where people stand is unknown: each is drawn around their own root.")
+    if "intrinsics" in poses.provenance:
+        notes.append(f"Intrinsics: {poses.provenance['intrinsics']}.")
+    if clip.scores is not None:
+        notes.append("Fainter joints have lower detection scores.")
+    return notes
+
+
+def _beside(clip: Clip, other: PoseSet, name: str) -> Array:
+    """(F, P, J, 3) scene of another pose set on the frames and people of `clip`, root on root."""
+    try:
+        theirs = clip_of(as_skeleton(other, clip.skeleton))
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    if theirs.scene is None or clip.scene is None:
+        raise InputError(f"{name}: comparing needs 3D joints in both pose sets")
+    _, ours_at, theirs_at = np.intersect1d(clip.frame_index, theirs.frame_index, return_indices=True)
+    if not len(ours_at):
+        raise InputError(f"{name}: it has no frame in common with the poses")
+    people = min(clip.scene.shape[1], theirs.scene.shape[1])
+    scene = np.full(clip.scene.shape, np.nan)
+    scene[ours_at, :people] = theirs.scene[theirs_at, :people]
+    offset = _filled(clip.roots()) - _roots_of(scene, clip.skeleton.root_index)
+    return np.asarray(scene + offset[:, :, None])
+
+
+def _roots_of(scene: Array, root: int) -> Array:
+    """(F, P, 3) roots of a scene; where the root is missing, nothing can be placed."""
+    return np.asarray(scene[:, :, root])
+
+
+def _filled(path: Array) -> Array:
+    """(F, P, 3) paths with gaps filled in a straight line; NaN for people who never appear."""
+    filled = path.copy()
+    frames = np.arange(len(path))
+    for person in range(path.shape[1]):
+        seen = np.isfinite(path[:, person]).all(axis=1)
+        if seen.any():
+            for axis in range(3):
+                filled[:, person, axis] = np.interp(frames, frames[seen], path[seen, person, axis])
+    return filled
+
+
+def _ground(scenes: list[Array], time: Array) -> dict[str, Any]:
+    """Height of the ground in mm: for the whole clip, just below its lowest joint, and for each frame.
+
+    The latter lies below the lowest joint of the seconds around the frame, so that people who walk before a tilted
+    camera keep their feet on it.
+    """
+    frames = len(time)
+    lows = [np.where(np.isfinite(s[..., 1]), s[..., 1], np.inf).min(axis=(1, 2)) for s in scenes]
+    lowest = np.min([np.full(frames, np.inf), *lows], axis=0)
+    finite = np.isfinite(lowest)
+    if not finite.any():
+        return {"ground": 0.0, "groundAt": [0.0] * frames}
+    around = [lowest[np.abs(time - t) <= GROUND_SECONDS].min() for t in time]
+    held = np.where(np.isfinite(around), around, np.min(lowest))
+    smooth = [held[np.abs(time - t) <= GROUND_SECONDS].mean() for t in time]
+    return {"ground": float(np.percentile(lowest[finite], 1)), "groundAt": np.round(smooth, 1).tolist()}
+
+
+def _frame_size(clip: Clip) -> Array | None:
+    """Width and height to draw keypoints in: the image's, or room for all of them."""
+    if clip.image_size is not None or clip.keypoints is None:
+        return clip.image_size
+    points = clip.keypoints[np.isfinite(clip.keypoints).all(axis=-1)]
+    return np.ceil(np.maximum(points.max(axis=0) * 1.05, 1)) if len(points) else None
+
+
+def _encode_joints(name: str, scene: Array, roots: Array) -> dict[str, Any]:
+    """A scene as float32 roots (F, P, 3) and int16 offsets (F, P, J, 3) from them."""
+    return {
+        "name": name,
+        "roots": _base64(roots.astype("<f4")),
+        "offsets": _quantise(scene - roots[:, :, None]),
+    }
+
+
+def _quantise(values: Array) -> dict[str, Any]:
+    """int16 codes and the step that multiplies them; `MISSING` where a value is NaN."""
+    finite = np.isfinite(values)
+    largest = float(np.abs(values[finite]).max()) if finite.any() else 1.0
+    step = max(largest, 1e-6) / 32767
+    codes = np.where(finite, np.round(np.where(finite, values, 0) / step), MISSING)
+    return {"step": step, "codes": _base64(codes.astype("<i2"))}
+
+
+def _encode_scores(scores: Array) -> str:
+    return _base64(np.round(np.clip(np.nan_to_num(scores), 0, 1) * 255).astype(np.uint8))
+
+
+def _base64(array: Array) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
