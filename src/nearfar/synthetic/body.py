@@ -55,7 +55,7 @@ DOFS = (
     Dof("hip_rotation", -45, 45, paired=True),  # internal is positive
     Dof("knee_flexion", 0, 155, paired=True),
     Dof("ankle_dorsiflexion", -50, 35, paired=True),
-    Dof("pelvis_tilt", -110, 110),  # forward is positive; -90 is lying on the back
+    Dof("pelvis_tilt", -180, 180),  # forward is positive; -90 is lying on the back
     Dof("pelvis_roll", -60, 60, odd=True),  # to the right is positive
     Dof("pelvis_turn", -180, 180, odd=True),  # about the body's long axis, relative to the heading
     Dof("lumbar_flexion", -30, 60),

@@ -30,6 +30,8 @@ _RUN = {
     "ankle_dorsiflexion": [5, 20, 22, -5, -22, -12, -2, 2, 4, 5],
 }
 
+_RUNNING_SPEED = 3.0  # m/s, as it leans into bends
+
 
 def _curve(samples: list[int], phase: Array) -> Array:
     """Trigonometric interpolation of one stride's samples at a phase (strides), four harmonics."""
@@ -60,10 +62,10 @@ def walk_keys(rng: np.random.Generator, s: int, k: int) -> Array:
         put(rng, pose, name, mean, sd)
     bends = rng.random((s, 1, 1)) < 0.4
     pose[..., COLUMNS["turn_rate"]] += np.where(bends, spread(rng, (s, k, 1), 0, 45, habit=0.3), 0)
-    stooped = np.where(rng.random((s, 1, 1)) < 0.12, rng.uniform(0, 1, (s, 1, 1)), 0)  # walking with bent knees
-    pose[..., COLUMNS["hip_flexion"]] += 35 * stooped
-    pose[..., COLUMNS["knee_flexion"]] += 40 * stooped
-    pose[..., COLUMNS["pelvis_tilt"]] += 20 * stooped
+    # Going stooped, with bent knees, now and then or all the way.
+    stooped = np.where(rng.random((s, 1, 1)) < 0.15, np.clip(spread(rng, (s, k, 1), 0.4, 0.5), 0, 1), 0)
+    for name, degrees in (("hip_flexion", 40), ("knee_flexion", 40), ("pelvis_tilt", 30), ("lumbar_flexion", 15)):
+        pose[..., COLUMNS[name]] += degrees * stooped
     busy = pose.copy()
     gesture(rng, busy)
     arms = slice(COLUMNS["shoulder_flexion"].start, COLUMNS["elbow_flexion"].stop)
@@ -88,8 +90,11 @@ def walk_cycle(rng: np.random.Generator, s: int, owner: Array, since: Array) -> 
 def run_keys(rng: np.random.Generator, s: int, k: int) -> Array:
     """What running adds its steps to: the trunk leans, elbows are bent."""
     pose = walk_keys(rng, s, k)
-    for name, mean, sd in (("pelvis_tilt", 8, 5), ("thorax_flexion", 4, 6)):
-        put(rng, pose, name, mean, sd)
+    # Starts and stops lean the body; in bends it leans inwards, as the centripetal force asks.
+    pose[..., COLUMNS["pelvis_tilt"]] += spread(rng, (s, k, 1), 5, 8, habit=0.4)
+    turn_rate = pose[..., COLUMNS["turn_rate"]]
+    turn_rate *= 1.4
+    pose[..., COLUMNS["pelvis_roll"]] -= np.rad2deg(np.arctan(_RUNNING_SPEED / 9.81 * np.deg2rad(turn_rate)))
     swinging = rng.random((s, 1, 1)) < 0.85
     runner = pose.copy()
     for name, mean, sd in (

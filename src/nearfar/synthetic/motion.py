@@ -13,7 +13,7 @@ from nearfar.synthetic.body import COLUMNS, LIMITS, clamp, mirror_pose
 from nearfar.synthetic.draw import neutral, spread
 from nearfar.synthetic.tasks import TASKS, Task
 
-__all__ = ["Timeline", "clip_lengths", "move"]
+__all__ = ["Timeline", "clip_lengths", "move", "perform"]
 
 Array = npt.NDArray[Any]
 
@@ -124,7 +124,7 @@ def spline(keys: Array, owner: Array, position: Array) -> Array:
     return np.asarray(sum(flat[at + i] * (w / 6)[:, None] for i, w in enumerate(weights)))
 
 
-def _perform(rng: np.random.Generator, task: Task, owner: Array, since: Array, count: int) -> Array:
+def perform(rng: np.random.Generator, task: Task, owner: Array, since: Array, count: int) -> Array:
     """(R, D) poses of `count` performances of a task, at seconds `since` their beginning."""
     quickest, slowest = np.log(task.seconds_per_key)
     tempo = np.exp(rng.uniform(quickest, slowest, count))
@@ -147,7 +147,7 @@ def move(rng: np.random.Generator, timeline: Timeline) -> Array:
         row, owner, weight = timeline.rows_of(segments)
         if len(row):
             since = timeline.time[row] - timeline.begin[segments][owner] + BLEND_SECONDS / 2
-            performed = _perform(rng, task, owner, since, len(segments))
+            performed = perform(rng, task, owner, since, len(segments))
             np.add.at(pose, row, performed * weight[:, None])
     clips = len(timeline.starts) - 1
     tempo = np.exp(rng.uniform(np.log(0.5), np.log(1.5), clips))

@@ -261,11 +261,23 @@ def _lie(rng: np.random.Generator, s: int, k: int) -> Array:
     put(rng, pose, "hip_abduction", 10, 8)
     put(rng, pose, "ankle_dorsiflexion", -30, 10)
     gesture(rng, pose)
-    # The floor is in the way of an arm: on the back none goes behind the body, on the front none before it.
+    # The floor is in the way of an arm: on the back none goes behind the body, on the front none before it, and on the
+    # side the lower one lies before the chest.
     flexion, abduction = pose[..., COLUMNS["shoulder_flexion"]], pose[..., COLUMNS["shoulder_abduction"]]
+    lower = side & (prone == [False, True])
     aside = np.hypot(flexion, abduction)
     flexion[...] = np.where(side, flexion, np.where(prone, -0.1 * np.abs(flexion), np.abs(flexion)))
-    abduction[...] = np.where(prone & ~side, aside, abduction)
+    flexion[...] = np.where(lower, spread(rng, flexion.shape, 70, 25), flexion)
+    abduction[...] = np.where(prone & ~side, aside, np.where(lower, -15, abduction))
+    tucked = pose.copy()  # rolling over the back or the shoulders
+    for name, mean, sd in (
+        ("hip_flexion", 105, 14), ("knee_flexion", 105, 20), ("lumbar_flexion", 35, 10), ("thorax_flexion", 25, 8),
+        ("neck_flexion", 25, 10), ("shoulder_flexion", 60, 30), ("shoulder_abduction", 15, 15),
+        ("elbow_flexion", 60, 35), ("pelvis_turn", 0, 12),
+    ):  # fmt: skip
+        put(rng, tucked, name, mean, sd)
+    tucked[..., COLUMNS["pelvis_tilt"]] = spread(rng, (s, k, 1), 0, 110)
+    pose = np.where(rng.random((s, 1, 1)) < 0.12, tucked, pose)
     crawling = pose.copy()
     for name, mean, sd in (
         ("pelvis_tilt", 80, 8), ("pelvis_turn", 0, 5), ("hip_flexion", 90, 12), ("knee_flexion", 92, 10),
