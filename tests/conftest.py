@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("nearfar", deadline=None)  # no test judges by the clock
+hypothesis.settings.load_profile("nearfar")
 
 SHARED = Path(os.environ.get("NEARFAR_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

@@ -83,6 +83,12 @@ class Skeleton:
         children = [limb.child for limb in self.limbs if not limb.closes_loop]
         if sorted([*children, self.root_index]) != list(range(self.num_joints)):
             raise InputError(f"skeleton {self.name!r}: every joint but the root needs exactly one parent")
+        reached = {self.root_index}
+        for _ in self.limbs:
+            reached |= {limb.child for limb in self.limbs if limb.parent in reached}
+        if cut_off := sorted(set(range(self.num_joints)) - reached):
+            names = [self.joints[i] for i in cut_off]
+            raise InputError(f"skeleton {self.name!r}: no limbs lead from the root {self.root!r} to {names}")
         if self.unit_limb is not None:
             self._limb_index(self.unit_limb)
 
@@ -202,35 +208,63 @@ class Skeleton:
             raise InputError(f"{where}: missing keys {missing}")
         if unknown := sorted(data.keys() - required - optional):
             raise InputError(f"{where}: unknown keys {unknown}; expected {sorted(required | optional)}")
-        joints = tuple(data["joints"])
+        for key in ("name", "root"):
+            if not isinstance(data[key], str):
+                raise InputError(f"{where}: {key}: expected a name, got {data[key]!r}")
+        joints = _names(data["joints"], None, f"{where}: joints")
         limbs = []
-        for i, entry in enumerate(data["limbs"]):
+        for i, entry in enumerate(_list(data["limbs"], f"{where}: limbs")):
+            if not isinstance(entry, Mapping):
+                raise InputError(f"{where}: limb {i}: expected a table with parent and child, got {entry!r}")
             if extra := sorted(entry.keys() - {"parent", "child", "length", "closes_loop", "rigid"}):
                 raise InputError(f"{where}: limb {i} has unknown keys {extra}")
             for end in ("parent", "child"):
                 if entry.get(end) not in joints:
                     raise InputError(f"{where}: limb {i}: {end} {entry.get(end)!r} is not one of the joints")
+            length = entry.get("length")
+            if length is not None and not (isinstance(length, int | float) and 0 < length < np.inf):
+                raise InputError(f"{where}: limb {i}: length: expected a positive number, got {length!r}")
             limbs.append(
                 Limb(
                     parent=joints.index(entry["parent"]),
                     child=joints.index(entry["child"]),
-                    length=entry.get("length"),
+                    length=length,
                     closes_loop=entry.get("closes_loop", False),
                     rigid=entry.get("rigid", True),
                 )
             )
-        unit = data.get("unit_limb")
-        return cls(
-            name=data["name"],
-            joints=joints,
-            root=data["root"],
-            limbs=tuple(limbs),
-            mirror_pairs=tuple((a, b) for a, b in data["mirror_pairs"]),
-            unit_limb=None if unit is None else (unit[0], unit[1]),
-            unit_limb_mm=data.get("unit_limb_mm"),
-            source=data.get("source", ""),
-            proportions_source=data.get("proportions_source", ""),
-        )
+        pairs = _list(data["mirror_pairs"], f"{where}: mirror_pairs")
+        mirror_pairs = [_names(pair, 2, f"{where}: mirror pair {i}") for i, pair in enumerate(pairs)]
+        unit = None if data.get("unit_limb") is None else _names(data["unit_limb"], 2, f"{where}: unit_limb")
+        try:
+            return cls(
+                name=data["name"],
+                joints=joints,
+                root=data["root"],
+                limbs=tuple(limbs),
+                mirror_pairs=tuple((pair[0], pair[1]) for pair in mirror_pairs),
+                unit_limb=None if unit is None else (unit[0], unit[1]),
+                unit_limb_mm=data.get("unit_limb_mm"),
+                source=data.get("source", ""),
+                proportions_source=data.get("proportions_source", ""),
+            )
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise InputError(f"{where}: expected a list, got {value!r}")
+    return value
+
+
+def _names(value: Any, count: int | None, where: str) -> tuple[str, ...]:
+    """A list of `count` names (of any number, but not none, for None)."""
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise InputError(f"{where}: expected a list of names, got {value!r}")
+    if count not in (None, len(value)):
+        raise InputError(f"{where}: expected {count} names, got {value!r}")
+    return tuple(value)
 
 
 @cache
@@ -252,24 +286,24 @@ def get_skeleton(name: str | Path | Skeleton) -> Skeleton:
     """
     if isinstance(name, Skeleton):
         return name
-    return _load_skeleton(str(name))
+    if not str(name).endswith(".toml"):
+        return _bundled_skeleton(str(name))
+    try:
+        text = Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{name}: cannot read the skeleton file ({error})") from None
+    try:
+        return Skeleton.from_dict(tomllib.loads(text), where=str(name))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name}: not a TOML file ({error})") from None
 
 
 @cache
-def _load_skeleton(name: str) -> Skeleton:
-    if name.endswith(".toml"):
-        try:
-            text = Path(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{name}: cannot read the skeleton file ({error})") from None
-    elif name in skeleton_names():
-        text = (resources.files("nearfar") / "skeletons" / f"{name}.toml").read_text("utf-8")
-    else:
+def _bundled_skeleton(name: str) -> Skeleton:
+    if name not in skeleton_names():
         raise InputError(f"no skeleton {name!r}; known: {', '.join(skeleton_names())}, or a .toml file of your own")
-    try:
-        return Skeleton.from_dict(tomllib.loads(text), where=name)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name}: not a TOML file ({error})") from None
+    text = (resources.files("nearfar") / "skeletons" / f"{name}.toml").read_text("utf-8")
+    return Skeleton.from_dict(tomllib.loads(text), where=name)
 
 
 @cache
