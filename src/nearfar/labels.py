@@ -176,10 +176,10 @@ class RelativeLabels:
             table = pq.read_table(path, memory_map=True)
             header = json.loads((table.schema.metadata or {})[b"nearfar"])
             if header["schema"] != SCHEMA:
-                raise InputError(f"{path}: schema {header['schema']!r}, expected {SCHEMA!r}")
+                raise InputError(f"schema {header['schema']!r}, expected {SCHEMA!r}")
             column = {name: table[name].to_numpy() for name in table.column_names}
             return cls(
-                skeleton=Skeleton.from_dict(header["skeleton"], where=str(path)),
+                skeleton=Skeleton.from_dict(header["skeleton"]),
                 pose=column["pose"],
                 pair=np.stack([column["joint_a"], column["joint_b"]], axis=1),
                 relation=column["relation"],

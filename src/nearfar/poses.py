@@ -240,17 +240,17 @@ class PoseSet:
         try:
             header = json.loads(str(arrays["header"][()]))
             if header["schema"] != SCHEMA:
-                raise InputError(f"{where}: schema {header['schema']!r}, expected {SCHEMA!r}")
+                raise InputError(f"schema {header['schema']!r}, expected {SCHEMA!r}")
             columns: dict[str, Any] = {name: arrays[name] for name in _ARRAYS if name in arrays}
             for name, labels in header["names"].items():
                 columns[name] = Category(arrays[name], tuple(labels))
             return cls(
-                skeleton=Skeleton.from_dict(header["skeleton"], where=where),
+                skeleton=Skeleton.from_dict(header["skeleton"]),
                 frame=header["frame"],
                 provenance=header["provenance"],
                 **columns,
             )
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise InputError(f"{where}: damaged pose set header ({error!r})") from None
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
