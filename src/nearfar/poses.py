@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 from nearfar.files import open_npz, write_npz
-from nearfar.skeleton import Remap, Skeleton, get_skeleton, mirror, remap
+from nearfar.skeleton import Remap, Skeleton, mirror, remap
 
-__all__ = ["Category", "Frame", "PoseSet"]
+__all__ = ["Category", "Frame", "PoseSet", "with_intrinsics"]
 
 Array = npt.NDArray[Any]
 Frame = Literal["camera", "root", "world"]
@@ -263,7 +263,7 @@ _ROW_ARRAYS = (
 _ARRAYS = (*_ROW_ARRAYS, "mean_limb_lengths")
 
 
-def as_skeleton(poses: PoseSet, skeleton: str | Path | Skeleton) -> PoseSet:
-    """The poses if they are on `skeleton` already, or remapped to it."""
-    target = get_skeleton(skeleton)
-    return poses if poses.skeleton == target else poses.remap(target)
+def with_intrinsics(poses: PoseSet, intrinsics: Array) -> PoseSet:
+    """The poses, all seen by a camera of (4,) fx, fy, cx, cy in pixels."""
+    rows = np.broadcast_to(np.asarray(intrinsics, dtype=np.float32), (len(poses), 4))
+    return dataclasses.replace(poses, intrinsics=rows, provenance={**poses.provenance, "intrinsics": "given"})

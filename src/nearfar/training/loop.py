@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -131,7 +132,7 @@ class _Run:
                     if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                         self._save(step)
                         saved_at = time.monotonic()
-                self._validate(step, epoch, val, val_labels, bar)
+                self._validate(step, epoch, val, val_labels)
                 self._save(step)
                 saved_at = time.monotonic()
         except KeyboardInterrupt:
@@ -171,9 +172,7 @@ class _Run:
         rate = self.optimiser.param_groups[0]["lr"]
         self.log.write(step, {"epoch": epoch + 1, "loss": total, "learning_rate": rate}, values)
 
-    def _validate(
-        self, step: int, epoch: int, val: PoseSet | None, val_labels: RelativeLabels | None, bar: Any
-    ) -> None:
+    def _validate(self, step: int, epoch: int, val: PoseSet | None, val_labels: RelativeLabels | None) -> None:
         if val is None:
             return
         self.network.eval()
@@ -184,7 +183,7 @@ class _Run:
             measured |= evaluate_network(self.network, val)
         self.log.write(step, {"epoch": epoch + 1}, {f"val_{name}": value for name, value in measured.items()})
         shown = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
-        bar.write(f"epoch {epoch + 1}: val {shown}", file=bar.fp)
+        tqdm.write(f"epoch {epoch + 1}: val {shown}", file=sys.stderr)
 
     def _save(self, step: int) -> None:
         if self.folder is not None:

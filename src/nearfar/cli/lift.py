@@ -1,0 +1,139 @@
+"""``nearfar lift``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from nearfar.errors import InputError
+
+if TYPE_CHECKING:
+    from nearfar.lifting import Lifter
+    from nearfar.poses import PoseSet
+
+
+@dataclass(frozen=True)
+class Lift:
+    """Lift an image, a folder or glob of images, a video, or keypoints of another program to 3D.
+
+    Writes poses.npz (3D joints, keypoints, scores, time stamps), an overlay of the keypoints on the frames, and
+    view.html, the 3D viewer. With several inputs each gets a folder of its own in --out, and those finished before are
+    skipped. No camera parameters are needed.
+    """
+
+    input: Annotated[str, tyro.conf.Positional]
+    """Image, folder, glob, video, or file or folder of keypoints."""
+    out: Path = Path("lifted")
+    """Folder to write to."""
+    weights: str = "default"
+    """Weights by name, or a .safetensors file."""
+    detector: str = "mediapipe"
+    """2D detector: mediapipe or rtmlib."""
+    people: int = 1
+    """How many people to lift, at most: those found in most frames."""
+    person: int | None = None
+    """Lift the person of this number instead (0 is found in most frames)."""
+    box: tuple[float, float, float, float] | None = None
+    """Lift the person who overlaps this box best instead: x0 y0 x1 y1 in pixels."""
+    intrinsics: tuple[float, float, float, float] | None = None
+    """fx fy cx cy in pixels, where they are known."""
+    skeleton: str | None = None
+    """Skeleton of the keypoints, where their file does not say."""
+    image_size: str | None = None
+    """WIDTHxHEIGHT in pixels of the images that the keypoints were found in."""
+    media: Path | None = None
+    """Image or video that the keypoints were found in, to draw them on."""
+    overlay: bool = True
+    """Write the overlay image or video."""
+    view: bool = True
+    """Write the 3D viewer."""
+    overwrite: bool = False
+    """With several inputs: lift again what was finished before."""
+
+    def run(self) -> None:
+        """Lift every input; go on after a bad one among several, and fail at the end."""
+        from nearfar.lifting import load
+        from nearfar.media import expand_inputs, is_image, is_video
+
+        lifter = load(self.weights)
+        path = Path(self.input)
+        media = path.is_file() and (is_image(path) or is_video(path))
+        if path.is_file() and not media:
+            self._lift_keypoints(path, lifter)
+            return
+        if path.is_dir() and any(path.glob("*_keypoints.json")):
+            self._lift_keypoints(path, lifter)
+            return
+        inputs = expand_inputs(self.input)
+        if len(inputs) == 1 and not path.is_dir():
+            self._lift_media(inputs[0], self.out, lifter)
+            return
+        self._lift_many(inputs, lifter)
+
+    def _lift_many(self, inputs: list[Path], lifter: Lifter) -> None:
+        failed = []
+        for path in inputs:
+            out = self.out / path.name
+            if (out / "poses.npz").exists() and not self.overwrite:
+                print(f"{path}: finished before, skipped (--overwrite lifts it again)", file=sys.stderr)
+                continue
+            try:
+                self._lift_media(path, out, lifter)
+            except InputError as error:
+                print(f"nearfar: error: {error}", file=sys.stderr)
+                failed.append(path)
+        if failed:
+            raise InputError(f"{len(failed)} of {len(inputs)} inputs could not be lifted, the first: {failed[0]}")
+
+    def _lift_media(self, path: Path, out: Path, lifter: Lifter) -> None:
+        from nearfar.detection import detect_media
+
+        started = time.perf_counter()
+        found = detect_media(path, self.detector, people=self.people, person=self.person, box=self.box)
+        self._finish(found, path, out, lifter, time.perf_counter() - started)
+
+    def _lift_keypoints(self, path: Path, lifter: Lifter) -> None:
+        from nearfar.cli.inputs import image_size
+        from nearfar.datasets import load_poses
+
+        size = None if self.image_size is None else image_size(self.image_size)
+        poses = load_poses(path, skeleton=self.skeleton, image_size=size, person=self.person)
+        if poses.keypoints is None:
+            raise InputError(f"{path}: has no 2D keypoints to lift")
+        self._finish(poses, self.media, self.out, lifter, None)
+
+    def _finish(self, found: PoseSet, media: Path | None, out: Path, lifter: Lifter, detection_s: float | None) -> None:
+        """Lift, then write pictures first and poses.npz last: it marks an input as finished."""
+        import numpy as np
+
+        from nearfar.media import is_image
+        from nearfar.poses import with_intrinsics
+        from nearfar.viewing import write_overlay, write_viewer
+
+        if self.intrinsics is not None:
+            found = with_intrinsics(found, np.array(self.intrinsics))
+        started = time.perf_counter()
+        lifted = lifter.lift_poses(found)
+        lifting_s = time.perf_counter() - started
+        if self.overlay and media is not None:
+            suffix = ".png" if is_image(media) else ".mp4"
+            write_overlay(lifted, media, out / f"overlay{suffix}")
+        if self.view:
+            write_viewer(lifted, out / "view.html", media=media)
+        lifted.save(out / "poses.npz")
+        there = 0 if lifted.joints is None else np.isfinite(lifted.joints).any(axis=(1, 2)).sum()
+        persons = 1 if lifted.person is None else len(np.unique(lifted.person))
+        spent = "" if detection_s is None else f", detection {detection_s:.2f} s"
+        print(f"{out}: {there} of {len(lifted)} poses lifted ({persons} people){spent}, lifting {lifting_s:.3f} s")
+        if str(lifted.provenance["intrinsics"]).startswith("assumed"):
+            print(f"camera {lifted.provenance['intrinsics']}; --intrinsics takes known ones")
+
+
+def main(argv: list[str]) -> None:
+    """Parse and run."""
+    tyro.cli(Lift, prog="nearfar lift", args=argv).run()

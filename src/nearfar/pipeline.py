@@ -1,0 +1,54 @@
+"""From an image, a video or a file of keypoints to 3D: detection, tracking and lifting in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.camera import check_intrinsics
+from nearfar.detection import Detector, detect_media
+from nearfar.lifting import Lifter, load
+from nearfar.poses import PoseSet, with_intrinsics
+
+__all__ = ["lift_media"]
+
+
+def lift_media(
+    path: str | Path,
+    lifter: str | Path | Lifter = "default",
+    detector: str | Detector = "mediapipe",
+    *,
+    people: int = 1,
+    person: int | None = None,
+    box: Sequence[float] | None = None,
+    intrinsics: npt.ArrayLike | None = None,
+    progress: bool = True,
+) -> PoseSet:
+    """Find people in an image or a video and lift them to 3D.
+
+    Args:
+        path: an image or a video.
+        lifter: weights by name or path, or a lifter.
+        detector: a detector's name, or a detector.
+        people: how many people to give, at most: those who are found in most frames.
+        person: give the one of this number instead (0 is found in most frames).
+        box: (x0, y0, x1, y1) pixels: give the person who overlaps this box best instead.
+        intrinsics: (4,) fx, fy, cx, cy in pixels; without them a field of view is assumed.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        One row for every decoded frame and person, person by person: `joints` (N, J, 3) mm, root-relative, camera axes;
+        `root_position` (N, 3) mm; `keypoints` (N, J, 2) px; `scores` (N, J); on the lifter's skeleton. NaN where nobody
+        is found.
+
+    Raises:
+        InputError: the file cannot be read, nobody is in it, or detector or weights cannot be had.
+    """
+    used = lifter if isinstance(lifter, Lifter) else load(lifter)
+    found = detect_media(path, detector, people=people, person=person, box=box, progress=progress)
+    if intrinsics is not None:
+        found = with_intrinsics(found, check_intrinsics(np.asarray(intrinsics)))
+    return used.lift_poses(found)
