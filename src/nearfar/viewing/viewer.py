@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 from nearfar.files import write_text
-from nearfar.poses import PoseSet, as_skeleton
+from nearfar.poses import PoseSet
 from nearfar.viewing.clip import Clip, clip_of
 from nearfar.viewing.embed import EmbeddedMedia, embed_media
 from nearfar.viewing.style import joint_sides, limb_sides, spoken
@@ -34,8 +34,8 @@ SCHEMA = "nearfar-viewer-1"
 MISSING = -32768
 """int16 code of a missing coordinate."""
 
-GROUND_SECONDS = 0.7
-"""Seconds before and after a frame whose lowest joint the ground of that frame lies below: more than a step."""
+GROUND_SECONDS = 0.35
+"""Seconds before and after a frame whose lowest joint the ground of that frame lies below: the flight of a jump."""
 
 SCRIPTS = ("data.js", "scene.js", "source.js", "player.js", "viewer.js")
 """The page's modules, in the order in which they are joined into one."""
@@ -134,11 +134,9 @@ def _page_data(
 ) -> dict[str, Any]:
     skeleton = clip.skeleton
     sets = [] if clip.scene is None else [_encode_joints(name, clip.scene, clip.roots())]
-    scenes = [] if clip.scene is None else [clip.scene]
     for other_name, other in others.items():
         scene = _beside(clip, other, other_name)
-        scenes.append(scene)
-        sets.append(_encode_joints(other_name, scene, _roots_of(scene, skeleton.root_index)))
+        sets.append(_encode_joints(other_name, scene, scene[:, :, skeleton.root_index]))
     time = clip.time
     if not clip.timed and embedded is not None and embedded.time is not None:
         time = embedded.time
@@ -157,7 +155,7 @@ def _page_data(
         "time": [round(float(t), 6) for t in time],
         "mediaTime": None if embedded is None or embedded.time is None else (embedded.time - embedded.time[0]).tolist(),
         "sets": sets,
-        **_ground(scenes, time),
+        **_ground(clip.scene, clip.time),
         "camera": clip.camera,
         "placed": clip.placed,
         "keypoints": None if clip.keypoints is None else _quantise(clip.keypoints),
@@ -187,7 +185,7 @@ def _notes(clip: Clip, poses: PoseSet) -> list[str]:
 def _beside(clip: Clip, other: PoseSet, name: str) -> Array:
     """(F, P, J, 3) scene of another pose set on the frames and people of `clip`, root on root."""
     try:
-        theirs = clip_of(as_skeleton(other, clip.skeleton))
+        theirs = clip_of(other.remap(clip.skeleton))
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     if theirs.scene is None or clip.scene is None:
@@ -198,13 +196,8 @@ def _beside(clip: Clip, other: PoseSet, name: str) -> Array:
     people = min(clip.scene.shape[1], theirs.scene.shape[1])
     scene = np.full(clip.scene.shape, np.nan)
     scene[ours_at, :people] = theirs.scene[theirs_at, :people]
-    offset = _filled(clip.roots()) - _roots_of(scene, clip.skeleton.root_index)
+    offset = _filled(clip.roots()) - scene[:, :, clip.skeleton.root_index]
     return np.asarray(scene + offset[:, :, None])
-
-
-def _roots_of(scene: Array, root: int) -> Array:
-    """(F, P, 3) roots of a scene; where the root is missing, nothing can be placed."""
-    return np.asarray(scene[:, :, root])
 
 
 def _filled(path: Array) -> Array:
@@ -219,15 +212,15 @@ def _filled(path: Array) -> Array:
     return filled
 
 
-def _ground(scenes: list[Array], time: Array) -> dict[str, Any]:
+def _ground(scene: Array | None, time: Array) -> dict[str, Any]:
     """Height of the ground in mm: for the whole clip, just below its lowest joint, and for each frame.
 
-    The latter lies below the lowest joint of the seconds around the frame, so that people who walk before a tilted
+    The latter lies below the lowest joint of the moments around the frame, so that people who walk before a tilted
     camera keep their feet on it.
     """
     frames = len(time)
-    lows = [np.where(np.isfinite(s[..., 1]), s[..., 1], np.inf).min(axis=(1, 2)) for s in scenes]
-    lowest = np.min([np.full(frames, np.inf), *lows], axis=0)
+    heights = np.full((frames, 1, 1), np.nan) if scene is None else scene[..., 1]
+    lowest = np.where(np.isfinite(heights), heights, np.inf).min(axis=(1, 2))
     finite = np.isfinite(lowest)
     if not finite.any():
         return {"ground": 0.0, "groundAt": [0.0] * frames}

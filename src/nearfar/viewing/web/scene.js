@@ -211,8 +211,8 @@ export class Scene {
     if (!this.clip.camera) return;
     const { orbit, clip } = this;
     const [x, , z] = orbit.target;
-    const ends = [0.62, 0.8].map((part) => orbit.project([x, this.ground, z + part * PERSON_MM * 0.95]));
-    const wings = [-70, 70].map((dx) => orbit.project([x + dx, this.ground, z + 0.74 * PERSON_MM * 0.95]));
+    const ends = [700, 1050].map((away) => orbit.project([x, this.ground, z + away]));
+    const wings = [-70, 70].map((dx) => orbit.project([x + dx, this.ground, z + 930]));
     if ([...ends, ...wings].some((p) => !p)) return;
     context.strokeStyle = context.fillStyle = colours.muted;
     context.lineWidth = 2;

@@ -83,7 +83,7 @@ function drawPresence() {
 function showTime(frame) {
   $("slider").value = frame;
   const seconds = clip.time[frame] - clip.time[0];
-  const text = `${seconds.toFixed(2)} s · frame ${clip.frameIndex[frame]} of ${clip.frameIndex[clip.frames - 1]}`;
+  const text = `${seconds.toFixed(2)} s · frame ${clip.frameIndex[frame]}/${clip.frameIndex[clip.frames - 1]}`;
   $("clock").textContent = text;
   $("slider").setAttribute("aria-valuetext", text);
 }
@@ -147,7 +147,7 @@ function answer(frame) {
   else parts.push({ text: `to the camera than ${called(first.farther)}, by ${first.mm} mm.` });
   const others = clip.sets.slice(1).map(({ name }, i) => {
     const theirs = clip.compare(i + 1, frame, a, b);
-    return theirs && `${name}: ${called(theirs.nearer)} by ${theirs.mm} mm`;
+    return theirs && `${name}: ${theirs.mm ? `${called(theirs.nearer)} by ${theirs.mm} mm` : "equally far"}`;
   });
   if (others.some(Boolean)) parts.push({ text: `(${others.filter(Boolean).join("; ")})`, kind: "others" });
   return parts;
