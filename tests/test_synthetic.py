@@ -178,7 +178,7 @@ def test_nobody_sinks_into_the_floor_and_somebody_touches_it(motion: tuple[np.nd
     pose, body, timeline = motion
     lift = pose[:, COLUMNS["lift"].start] * body.leg
     reach = np.full(len(timeline.starts) - 1, 500.0)
-    world = place_in_world(forward_kinematics(pose, body), lift, 0 * lift, timeline.starts, reach)
+    world = place_in_world(forward_kinematics(pose, body), lift, 0 * lift, timeline.starts, reach, FPS)
     lowest = (world[..., 2] - CLEARANCE).min(axis=1)
     np.testing.assert_allclose(lowest, lift, atol=1e-6)
     assert (lift < 1).mean() > 0.85

@@ -51,7 +51,7 @@ def _perform(rng: np.random.Generator, lengths: Array, fps: float) -> _Scene:
     lift = pose[:, COLUMNS["lift"].start] * body.leg
     reach = rng.uniform(200, 800, len(lengths))
     joints = place_in_world(
-        forward_kinematics(pose, body), lift, heading[timeline.clip] + turned, timeline.starts, reach
+        forward_kinematics(pose, body), lift, heading[timeline.clip] + turned, timeline.starts, reach, fps
     )
     return _Scene(joints, timeline.tasks(), timeline.starts)
 

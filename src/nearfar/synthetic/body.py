@@ -64,12 +64,12 @@ DOFS = (
     Dof("thorax_flexion", -25, 45),
     Dof("thorax_bend", -25, 25, odd=True),
     Dof("thorax_twist", -35, 35, odd=True),
-    Dof("neck_flexion", -30, 45),
+    Dof("neck_flexion", -30, 40),
     Dof("neck_bend", -25, 25, odd=True),
     Dof("neck_twist", -35, 35, odd=True),
-    Dof("head_flexion", -25, 25),
+    Dof("head_flexion", -20, 20),
     Dof("head_bend", -15, 15, odd=True),
-    Dof("head_twist", -40, 40, odd=True),
+    Dof("head_twist", -35, 35, odd=True),
     # How the body stands in the world.
     Dof("planted", 0, 1, paired=True),  # 1: the leg reaches for its place on the floor; 0: by its angles alone
     Dof("foot_forward", -0.6, 0.8, paired=True),  # places of the feet, in leg lengths from the point between them

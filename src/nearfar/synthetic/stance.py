@@ -41,6 +41,7 @@ _LEGS_FOLLOW = 0.6
 """Where the legs' centre of mass lies between the feet and the pelvis."""
 
 _CONTACT_SOFTNESS = 15.0  # mm
+_PATH_SOFTNESS = 0.12  # seconds: a body's inertia, while contact goes from one foot to the other
 
 
 def plant_legs(pose: Array, body: Bodies) -> Array:
@@ -97,11 +98,11 @@ def _solve_leg(target: Array, hip_rotation: Array, body: Bodies) -> tuple[tuple[
     return (np.rad2deg(flexion), np.rad2deg(abduction)), np.rad2deg(knee)
 
 
-def place_in_world(joints: Array, lift: Array, heading: Array, starts: Array, reach: Array) -> Array:
+def place_in_world(joints: Array, lift: Array, heading: Array, starts: Array, reach: Array, fps: float) -> Array:
     """Joints (N, 19, 3) from the pelvis to the world: z up, the floor at 0, each clip about the origin.
 
     The lowest joint touches the floor, `lift` above it in flight. The body moves over the ground such that what
-    touches it stays where it is, so feet do not slide; the path of a clip is drawn together, smoothly, into a disc.
+    touches it stays where it is, with some inertia; the path of a clip is then drawn together into a disc.
 
     Args:
         joints: (N, 19, 3) mm, heading along x.
@@ -109,14 +110,20 @@ def place_in_world(joints: Array, lift: Array, heading: Array, starts: Array, re
         heading: (N,) degrees.
         starts: (C + 1,) first row of each clip, and the number of rows.
         reach: (C,) mm, radius of the disc that the clip's path is drawn into.
+        fps: frames a second.
     """
     out = joints @ np.swapaxes(rotation(2, heading), -1, -2)
     height = out[..., 2] - CLEARANCE
     lowest = height.min(axis=1, keepdims=True)
     touch = np.exp((lowest - height) / _CONTACT_SOFTNESS)
     weight = touch[1:] * touch[:-1]
-    step = -(weight[..., None] * (out[1:, :, :2] - out[:-1, :, :2])).sum(axis=1) / weight.sum(axis=1)[:, None]
-    path = np.concatenate([np.zeros((1, 2)), np.cumsum(step, axis=0)])
+    step = np.zeros((len(out), 2))
+    step[1:] = -(weight[..., None] * (out[1:, :, :2] - out[:-1, :, :2])).sum(axis=1) / weight.sum(axis=1)[:, None]
+    step[starts[:-1]] = 0  # nobody steps from one clip to the next
+    half = int(np.ceil(3 * _PATH_SOFTNESS * fps))
+    kernel = np.exp(-0.5 * (np.arange(-half, half + 1) / (_PATH_SOFTNESS * fps)) ** 2)
+    padded = np.pad(step, ((half, half), (0, 0)))
+    path = np.stack([np.cumsum(np.convolve(axis, kernel / kernel.sum(), mode="valid")) for axis in padded.T], axis=-1)
     lengths = np.diff(starts)
     clip = np.repeat(np.arange(len(lengths)), lengths)
     path -= (np.add.reduceat(path, starts[:-1], axis=0) / lengths[:, None])[clip]

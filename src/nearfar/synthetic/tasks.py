@@ -200,9 +200,9 @@ def _wave_cycle(rng: np.random.Generator, s: int, owner: Array, since: Array) ->
     return out
 
 
-# One kick in key poses: left hip flexion, left knee, trunk tilt, twist of the thorax.
-_KICK = np.array([[5, 15, 4, 0], [-22, 70, 10, 12], [-10, 95, 8, 10], [62, 35, -8, -12], [70, 8, -12, -14],
-                  [30, 30, 0, -5], [5, 15, 4, 0]], float)  # fmt: skip
+# One kick in key poses: left hip flexion, left knee, trunk tilt, twist of the thorax, left foot planted.
+_KICK = np.array([[5, 15, 4, 0, 1], [-22, 75, 10, 12, 0], [-10, 95, 8, 10, 0], [62, 40, -8, -12, 0],
+                  [70, 8, -12, -14, 0], [35, 45, 0, -5, 0], [5, 20, 4, 0, 1]], float)  # fmt: skip
 
 
 def _kick(rng: np.random.Generator, s: int, k: int) -> Array:
@@ -211,15 +211,15 @@ def _kick(rng: np.random.Generator, s: int, k: int) -> Array:
     strength = rng.uniform(0.5, 1.5, (s, 1))
     values = _KICK[phase]
     values[..., 0] *= strength
-    values += spread(rng, values.shape, 0, [7, 8, 4, 6])
-    for i, name in enumerate(("hip_flexion", "knee_flexion", "pelvis_tilt", "thorax_twist")):
+    values[..., :4] += spread(rng, (s, k, 4), 0, [7, 8, 4, 6])
+    for i, name in enumerate(("hip_flexion", "knee_flexion", "pelvis_tilt", "thorax_twist", "planted")):
         pose[..., COLUMNS[name].start] = values[..., i]
     sideways = np.where(rng.random((s, 1)) < 0.3, rng.uniform(10, 40, (s, 1)), 4)
     pose[..., COLUMNS["hip_abduction"].start] = sideways * np.maximum(0, values[..., 0]) / 60
-    pose[..., COLUMNS["planted"].start] = 0
     pose[..., COLUMNS["foot_forward"]] = 0
     pose[..., COLUMNS["foot_out"]] = 0.04
-    put(rng, pose, "pelvis_height", 0.95, 0.03)
+    put(rng, pose, "pelvis_roll", 5, 4)
+    put(rng, pose, "pelvis_height", 0.97, 0.015)
     return pose
 
 
