@@ -1,0 +1,475 @@
+"""The viewer's page: its text, and what it does in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import itertools
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import viewing_samples as samples
+
+from nearfar.errors import InputError
+from nearfar.poses import Category, PoseSet
+from nearfar.viewing import write_viewer
+from nearfar.viewing.clip import clip_of
+
+FRAMES = 24
+PEOPLE = 2
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+
+
+def page_data(page: Path) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
+    assert found
+    return json.loads(found.group(1))
+
+
+def decoded(entry: dict[str, Any]) -> np.ndarray:
+    codes = np.frombuffer(base64.b64decode(entry["codes"]), "<i2")
+    return np.where(codes == -32768, np.nan, codes * entry["step"])
+
+
+# --- the page's text -------------------------------------------------------------------------------------------------
+
+
+def test_the_page_holds_the_poses_to_a_millimetre(tmp_path: Path) -> None:
+    poses = samples.clip(FRAMES, PEOPLE, missing=(4,))
+    write_viewer(poses, tmp_path / "view.html", title="two people")
+    data = page_data(tmp_path / "view.html")
+    (prediction,) = data["sets"]
+    roots = np.frombuffer(base64.b64decode(prediction["roots"]), "<f4").reshape(FRAMES, PEOPLE, 1, 3)
+    scene = roots + decoded(prediction["offsets"]).reshape(FRAMES, PEOPLE, 17, 3)
+    expected = clip_of(poses).scene
+    assert np.array_equal(np.isnan(scene), np.isnan(expected))
+    assert np.nanmax(np.abs(scene - expected)) < 0.1
+    keypoints = decoded(data["keypoints"]).reshape(FRAMES, PEOPLE, 17, 2)
+    assert np.nanmax(np.abs(keypoints - clip_of(poses).keypoints)) < 0.05
+    assert data["ground"] == pytest.approx(-950, abs=2), "the ankles' height below the camera"
+
+
+def test_the_page_is_closed_to_the_world(tmp_path: Path) -> None:
+    title = '</script><script>alert(1)</script><img src=x onerror=alert(2)> & "q" {{DATA}}'
+    write_viewer(samples.clip(2), tmp_path / "view.html", title=title, name="</script><b>")
+    text = (tmp_path / "view.html").read_text("utf-8")
+    assert text.count("<script") == 3
+    assert text.count("</script>") == 3
+    assert "<img" not in text
+    assert not re.findall(r"https?://(?!www\.w3\.org)", text), "no address outside"
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    assert policy
+    assert "default-src &#x27;none&#x27;" in policy.group(1)
+    assert "unsafe" not in policy.group(1)
+
+
+@pytest.mark.parametrize("compare", [None, "same"])
+def test_missing_frames_and_comparisons_share_the_timeline(tmp_path: Path, compare: str | None) -> None:
+    poses = samples.clip(8, missing=(2, 3))
+    truth = samples.clip(8)
+    truth = dataclasses.replace(truth, root_position=truth.root_position * 1.3)  # another idea of the distance
+    write_viewer(poses, tmp_path / "v.html", compare={"truth": truth} if compare else None)
+    sets = page_data(tmp_path / "v.html")["sets"]
+    assert [s["name"] for s in sets] == ["prediction", "truth"][: len(sets)]
+    if compare:
+        ours, theirs = (np.frombuffer(base64.b64decode(s["roots"]), "<f4").reshape(8, 3) for s in sets)
+        seen = np.isfinite(ours).all(axis=1)
+        assert seen.sum() == 6
+        assert np.allclose(ours[seen], theirs[seen], atol=0.1), "drawn root on root"
+        assert np.isfinite(theirs).all(), "the truth stays where the prediction is missing"
+
+
+def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
+    poses, out = samples.clip(4), tmp_path / "v.html"
+    video = samples.striped_video(tmp_path / "short.mp4", 3)
+    two = dataclasses.replace(poses, sequence=Category.of(["a", "a", "b", "b"]))
+    others = dataclasses.replace(poses, frame_index=np.arange(4) + 100)
+    flat = dataclasses.replace(poses, joints=None, root_position=None)
+    cases: list[tuple[str, Callable[[], None]]] = [
+        ("2 sequences", lambda: write_viewer(two, out)),
+        ("frames up to 3", lambda: write_viewer(poses, out, media=video)),
+        ("no such file", lambda: write_viewer(poses, out, media=tmp_path / "none.mp4")),
+        ("truth: it has no frame in common", lambda: write_viewer(poses, out, compare={"truth": others})),
+        ("comparison: comparing needs 3D", lambda: write_viewer(poses, out, compare=flat)),
+    ]
+    for words, call in cases:
+        with pytest.raises(InputError, match=words) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+        assert not out.exists()
+
+
+# --- in a browser ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium, which is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with sync_api.sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        launched = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("viewer")
+    video = samples.striped_video(folder / "clip.mp4", FRAMES)
+    clip = samples.clip(FRAMES, missing=(20, 21))
+    made = {name: folder / f"{name}.html" for name in ("video", "two", "image", "flat", "world")}
+    write_viewer(clip, made["video"], media=video, title="a clip")
+    write_viewer(samples.clip(FRAMES, PEOPLE), made["two"], compare={"truth": samples.clip(FRAMES, PEOPLE)})
+    write_viewer(samples.clip(1), made["image"])
+    write_viewer(dataclasses.replace(clip, joints=None, root_position=None), made["flat"])
+    upright = samples.standing()[None, :, [0, 2, 1]] * [1, 1, -1]
+    write_viewer(PoseSet(skeleton=samples.SKELETON, joints=upright, frame="world"), made["world"])
+    return made
+
+
+@pytest.fixture
+def visit(browser: Any, pages: dict[str, Path]) -> Iterator[Callable[..., Any]]:
+    """Opens a page by name; at the end of the test it must have logged nothing and asked for nothing."""
+    opened: list[tuple[Any, list[str]]] = []
+
+    def open_page(name: str, viewport: dict[str, int] = DESKTOP, **options: Any) -> Any:
+        context = browser.new_context(viewport=viewport, offline=True, **options)
+        page, complaints = context.new_page(), []
+        address = f"file://{pages[name]}"
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda request: request.url == address or request.url.startswith("blob:") or complaints.append(request.url),
+        )
+        opened.append((context, complaints))
+        page.goto(address)
+        page.wait_for_selector("body[data-frame]")
+        return page
+
+    yield open_page
+    for context, complaints in opened:
+        context.close()
+        assert complaints == []
+
+
+def pixels(page: Any, canvas: str = "scene") -> np.ndarray:
+    """(H, W, 3) what a canvas shows, over white, once everything asked for is drawn."""
+    from PIL import Image
+
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    address = page.evaluate(f"document.getElementById('{canvas}').toDataURL()")
+    picture = Image.open(BytesIO(base64.b64decode(address.split(",")[1]))).convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)).astype(int)[..., :3]
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether two pictures differ by more than the rounding of edges."""
+    return before.shape != after.shape or bool((np.abs(before - after).max(axis=2) > 60).sum() > 20)
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait for a JavaScript condition (Playwright's own waiting evaluates strings, which the page's policy forbids)."""
+    for _ in range(100):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never became true: {condition}")
+
+
+def shown_number(page: Any) -> int:
+    """The number that the striped picture in the source pane says."""
+    return int(
+        page.evaluate(
+            """([width, height, stripes]) => {
+              const canvas = document.getElementById('source');
+              const copy = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height });
+              const context = copy.getContext('2d', { willReadFrequently: true });
+              context.drawImage(canvas, 0, 0);
+              const scale = Math.min(canvas.width / width, canvas.height / height);
+              const left = (canvas.width - width * scale) / 2, top = (canvas.height - height * scale) / 2;
+              let number = 0;
+              for (let bit = 0; bit < stripes; bit++) {
+                const x = left + (bit + 0.5) * Math.floor(width / stripes) * scale, y = top + 12 * scale;
+                if (context.getImageData(x, y, 1, 1).data[0] > 128) number += 2 ** bit;
+              }
+              return number;
+            }""",
+            [*samples.SIZE, samples.STRIPES],
+        )
+    )
+
+
+def frame_of(page: Any) -> int:
+    return int(page.evaluate("Number(document.body.dataset.frame)"))
+
+
+def scrub(page: Any, frame: int) -> None:
+    page.locator("#slider").evaluate(f"(s) => {{ s.value = {frame}; s.dispatchEvent(new Event('input')) }}")
+    until(page, f"document.body.dataset.frame == '{frame}' && !document.getElementById('video').seeking")
+    pixels(page)
+
+
+def joint_at(page: Any, joint: str) -> tuple[float, float]:
+    """Where a joint is drawn in the 3D pane: in the middle of the green ring that choosing it in the list draws."""
+    page.select_option("#joint-a", f"0:{samples.SKELETON.index(joint)}")
+    rows, columns = np.nonzero(np.abs(pixels(page) - [0x22, 0xB5, 0x73]).max(axis=2) < 12)
+    page.select_option("#joint-a", "")
+    box = page.locator("#scene").bounding_box()  # the letter beside the ring lies above and to the right
+    return float(box["x"] + columns.min() + 11), float(box["y"] + rows.max() - 11)
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["video", "two", "image", "flat", "world"])
+def test_every_page_loads_and_fits(visit: Any, name: str, scheme: str, viewport: dict[str, int]) -> None:
+    page = visit(name, viewport, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+    assert page.evaluate("document.documentElement.scrollHeight") <= viewport["height"]
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll('button, select, input, output, h1')]
+          .filter((e) => e.checkVisibility() && !e.closest('dialog'))
+          .filter((e) => { const b = e.getBoundingClientRect(); return b.left < 0 || b.right > innerWidth || b.bottom > innerHeight; })
+          .map((e) => e.id || e.textContent)"""
+    )
+    assert outside == []
+    assert page.locator("#time").is_visible() == (name in ("video", "two", "flat"))
+    assert page.locator("#scene").is_visible() == (name != "flat")
+    assert page.locator("#question").is_visible() == (name not in ("flat", "world"))
+
+
+def test_the_video_shows_the_frame_that_the_poses_show(visit: Any) -> None:
+    page = visit("video")
+    until(page, "document.getElementById('video').readyState >= 2")
+    for frame in (0, 1, 7, 8, 13, 23, 2):
+        scrub(page, frame)
+        assert shown_number(page) == frame
+
+
+def test_poses_stay_with_the_video_while_it_plays(visit: Any) -> None:
+    page = visit("video")
+    until(page, "document.getElementById('video').readyState >= 2")
+    page.select_option("#speed", "0.5")
+    page.locator("#play").click()
+    seen = []
+    for _ in range(12):
+        page.wait_for_timeout(120)
+        seen.append((frame_of(page), shown_number(page)))
+    assert len({frame for frame, _ in seen}) > 4, "it plays"
+    assert [frame for frame, number in seen if abs(frame - number) > 1] == []
+    page.locator("#play").click()
+    until(page, "!document.getElementById('video').seeking")
+    pixels(page)
+    assert shown_number(page) == frame_of(page)
+
+
+def test_the_time_bar_moves_the_poses(visit: Any) -> None:
+    page = visit("two")
+    before = pixels(page)
+    scrub(page, 9)
+    assert changed(before, pixels(page))
+    assert "frame 9/23" in page.locator("#clock").inner_text()
+    page.locator("#play").click()
+    page.wait_for_timeout(400)
+    assert frame_of(page) > 9
+    assert page.locator("#play").get_attribute("aria-label") == "Pause"
+
+
+def test_a_person_vanishes_where_nobody_was_found(visit: Any) -> None:
+    page = visit("video")
+    assert not page.locator("#nobody").is_visible()
+    scrub(page, 20)
+    assert page.locator("#nobody").is_visible()
+    scrub(page, 22)
+    assert not page.locator("#nobody").is_visible()
+
+
+def test_the_mouse_turns_and_zooms_and_a_double_click_resets(visit: Any) -> None:
+    page = visit("image")
+    home = pixels(page)
+    box = page.locator("#scene").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] - 60
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 90, y - 20, steps=4)
+    page.mouse.up()
+    turned = pixels(page)
+    assert changed(home, turned)
+    page.mouse.wheel(0, -300)
+    assert changed(turned, pixels(page))
+    page.mouse.dblclick(x, y)
+    page.mouse.move(x, y - 3)
+    assert not changed(home, pixels(page))
+    views = []
+    for name in ("Front", "Side", "Top"):
+        page.get_by_role("button", name=name, exact=True).click()
+        views.append(pixels(page))
+    pairs = itertools.combinations([home, *views], 2)
+    assert all(changed(a, b) for a, b in pairs)
+
+
+def test_a_finger_turns_and_two_zoom(visit: Any) -> None:
+    page = visit("image", PHONE, has_touch=True)
+    home = pixels(page)
+    client = page.context.new_cdp_session(page)
+    box = page.locator("#scene").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        places = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    touch("touchStart", (x, y))
+    touch("touchMove", (x + 60, y))
+    touch("touchEnd")
+    turned = pixels(page)
+    assert changed(home, turned)
+    touch("touchStart", (x - 20, y), (x + 20, y))
+    touch("touchMove", (x - 60, y), (x + 60, y))
+    touch("touchEnd")
+    assert changed(turned, pixels(page))
+
+
+def test_hovering_names_the_joint_and_two_clicks_answer_the_question(visit: Any) -> None:
+    page = visit("image")
+    first, second = joint_at(page, "left_wrist"), joint_at(page, "right_wrist")
+    page.mouse.move(*first)
+    assert page.locator("#tip").inner_text() == "left wrist"
+    page.mouse.click(*first)
+    pixels(page)
+    assert "compare with the left wrist" in page.locator("#answer").inner_text()
+    page.mouse.move(*second)
+    assert page.locator("#tip").inner_text() == "right wrist"
+    page.mouse.click(*second)
+    pixels(page)
+    depth = samples.standing()[:, 2]
+    difference = depth[samples.SKELETON.index("right_wrist")] - depth[samples.SKELETON.index("left_wrist")]
+    expected = f"Left wrist is nearer to the camera than right wrist, by {difference:.0f} mm."
+    assert page.locator("#answer").inner_text() == expected
+    page.keyboard.press("Escape")
+    pixels(page)
+    assert "Click two joints" in page.locator("#answer").inner_text()
+
+
+def test_the_lists_answer_the_question_for_every_pair_at_every_frame(visit: Any) -> None:
+    page = visit("two")
+    scene = clip_of(samples.clip(FRAMES, PEOPLE)).scene
+    names = [joint.replace("_", " ") for joint in samples.SKELETON.joints]
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        frame, (a, b), (p, q) = (
+            int(rng.integers(FRAMES)),
+            rng.choice(17, 2, replace=False),
+            rng.integers(PEOPLE, size=2),
+        )
+        scrub(page, frame)
+        page.select_option("#joint-a", f"{p}:{a}")
+        page.select_option("#joint-b", f"{q}:{b}")
+        pixels(page)
+        difference = scene[frame, p, a, 2] - scene[frame, q, b, 2]
+        nearer, whose = (names[a], p) if difference > 0 else (names[b], q)
+        said = page.locator("#answer").inner_text()
+        if abs(difference) < 1:
+            assert "equally far" in said
+        else:
+            assert f"by {abs(difference):.0f} mm." in said
+            words = f"{nearer} is nearer" if p == q else f"{nearer} of person {whose + 1} is nearer"
+            assert words in said[0].lower() + said[1:]
+        assert "truth" in said
+
+
+def test_the_keyboard_reaches_everything(visit: Any) -> None:
+    page = visit("two")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    pixels(page)
+    assert frame_of(page) == 1
+    page.keyboard.press("End")
+    pixels(page)
+    assert frame_of(page) == FRAMES - 1
+    page.keyboard.press("Home")
+    home = pixels(page)
+    for key in ("Shift+ArrowLeft", "+", "2", "3"):
+        before = pixels(page)
+        page.keyboard.press(key)
+        assert changed(before, pixels(page)), key
+    page.keyboard.press("0")
+    assert not changed(home, pixels(page))
+    page.keyboard.press(" ")
+    page.wait_for_timeout(300)
+    page.keyboard.press(" ")
+    assert frame_of(page) > 0
+    assert page.locator("#play").get_attribute("aria-label") == "Play"
+    page.keyboard.press("?")
+    assert page.locator("#help").is_visible()
+    page.keyboard.press("Escape")
+    reached = []
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+    for control in ("follow", "theme", "help-open", "scene", "Front", "Top", "back", "play", "forward", "slider",
+                    "speed", "joint-a", "joint-b"):  # fmt: skip
+        assert control in reached
+
+
+def test_controls_have_names_and_text_has_contrast(visit: Any) -> None:
+    for scheme in ("light", "dark"):
+        page = visit("two", color_scheme=scheme)
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('button, select, input')]
+              .filter((e) => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.[0]?.textContent.trim()))
+              .map((e) => e.outerHTML)"""
+        )
+        assert nameless == []
+        ratios = page.evaluate(
+            """() => {
+              const style = getComputedStyle(document.documentElement);
+              const channel = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+              const light = (name) => {
+                const hex = style.getPropertyValue(name).trim();
+                return [1, 3, 5].reduce((s, i, k) => s + [0.2126, 0.7152, 0.0722][k] * channel(parseInt(hex.slice(i, i + 2), 16)), 0);
+              };
+              const ratio = (a, b) => { const [x, y] = [light(a), light(b)]; return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05); };
+              const text = [['--ink', '--page'], ['--ink', '--panel'], ['--muted', '--page'], ['--muted', '--panel'],
+                ['--muted', '--scene-bottom'], ['--ink', '--pressed'], ['--on-accent', '--accent']].map((pair) => [pair, ratio(...pair), 4.5]);
+              const limbs = ['--left', '--right', '--person-1', '--other-1'].map((c) => [[c, '--scene-top'], ratio(c, '--scene-top'), 3]);
+              return [...text, ...limbs];
+            }"""
+        )
+        assert [entry for entry in ratios if entry[1] < entry[2]] == []
+
+
+def test_the_button_changes_between_dark_and_light(visit: Any) -> None:
+    page = visit("image", color_scheme="light")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    picture = pixels(page)
+    page.locator("#theme").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+    assert changed(picture, pixels(page))
+    page.locator("#theme").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == before
+
+
+def test_overlay_and_comparison_can_be_hidden(visit: Any) -> None:
+    page = visit("video")
+    until(page, "document.getElementById('video').readyState >= 2")
+    pixels(page)
+    before = pixels(page, "source")
+    page.locator("#overlay").uncheck()
+    assert changed(before, pixels(page, "source"))
+    page = visit("two")
+    before = pixels(page)
+    page.get_by_label("prediction").uncheck()
+    assert changed(before, pixels(page))
