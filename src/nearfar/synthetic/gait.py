@@ -1,7 +1,8 @@
 """Walking and running: normative joint curves over the stride, varied in amplitude, speed and manner.
 
 Curves are sampled every 10 % of the stride from initial contact: walking after Winter (1991) and Perry & Burnfield
-(2010), running after Novacheck (1998).
+(2010), running after Novacheck (1998). The hip's is the thigh against the vertical, so that whoever leans forward
+still walks on his feet.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ __all__ = ["run_cycle", "run_keys", "walk_cycle", "walk_keys"]
 Array = npt.NDArray[Any]
 
 _WALK = {
-    "hip_flexion": [24, 20, 11, 1, -7, -11, -2, 13, 24, 27],
-    "knee_flexion": [5, 17, 15, 8, 5, 12, 37, 60, 46, 14],
-    "ankle_dorsiflexion": [0, -5, 4, 8, 10, 3, -17, -8, 1, 2],
+    "hip_flexion": [20, 18, 8, -3, -13, -19, -9, 10, 22, 23],
+    "knee_flexion": [5, 15, 12, 6, 5, 12, 40, 62, 48, 14],
+    "ankle_dorsiflexion": [0, -5, 3, 7, 10, 2, -16, -5, 3, 2],
 }
 _RUN = {
-    "hip_flexion": [40, 36, 22, 5, -6, -2, 18, 40, 52, 48],
+    "hip_flexion": [28, 24, 10, -7, -18, -14, 6, 28, 40, 36],
     "knee_flexion": [18, 40, 40, 22, 20, 52, 88, 105, 80, 38],
     "ankle_dorsiflexion": [5, 20, 22, -5, -22, -12, -2, 2, 4, 5],
 }
@@ -64,8 +65,9 @@ def walk_keys(rng: np.random.Generator, s: int, k: int) -> Array:
     pose[..., COLUMNS["turn_rate"]] += np.where(bends, spread(rng, (s, k, 1), 0, 45, habit=0.3), 0)
     # Going stooped, with bent knees, now and then or all the way.
     stooped = np.where(rng.random((s, 1, 1)) < 0.15, np.clip(spread(rng, (s, k, 1), 0.4, 0.5), 0, 1), 0)
-    for name, degrees in (("hip_flexion", 40), ("knee_flexion", 40), ("pelvis_tilt", 30), ("lumbar_flexion", 15)):
+    for name, degrees in (("hip_flexion", 20), ("knee_flexion", 40), ("pelvis_tilt", 30), ("lumbar_flexion", 15)):
         pose[..., COLUMNS[name]] += degrees * stooped
+    pose[..., COLUMNS["hip_flexion"]] += pose[..., COLUMNS["pelvis_tilt"]]
     busy = pose.copy()
     gesture(rng, busy)
     arms = slice(COLUMNS["shoulder_flexion"].start, COLUMNS["elbow_flexion"].stop)
@@ -78,7 +80,7 @@ def walk_cycle(rng: np.random.Generator, s: int, owner: Array, since: Array) -> 
     """(R, D) steps: forward mostly, some backward, sideways, marching or on the spot."""
     manner = rng.choice(5, s, p=[0.74, 0.07, 0.07, 0.07, 0.05])  # forward, backward, sideways, marching, on the spot
     stride = rng.uniform(0.6, 1.1, s) * np.where(manner == 1, -0.85, 1)
-    size = rng.uniform(0.6, 1.35, (s, 3))
+    size = rng.uniform([0.6, 0.85, 0.6], [1.35, 1.3, 1.2], (s, 3))  # knees must bend enough for the foot to clear
     size[:, :2] *= np.select([manner == 2, manner == 3], [0.4, 1.5], 1.0)[:, None]
     mean = {"hip_flexion": np.select([manner == 4], [8.0], 0.0)}
     out, phase = _steps(rng, _WALK, owner, since, stride, size, mean, arm=rng.uniform(5, 28, (s, 2)), elbow=8.0)
@@ -91,7 +93,9 @@ def run_keys(rng: np.random.Generator, s: int, k: int) -> Array:
     """What running adds its steps to: the trunk leans, elbows are bent."""
     pose = walk_keys(rng, s, k)
     # Starts and stops lean the body; in bends it leans inwards, as the centripetal force asks.
-    pose[..., COLUMNS["pelvis_tilt"]] += spread(rng, (s, k, 1), 5, 8, habit=0.4)
+    lean = spread(rng, (s, k, 1), 5, 8, habit=0.4)
+    pose[..., COLUMNS["pelvis_tilt"]] += lean
+    pose[..., COLUMNS["hip_flexion"]] += 0.7 * lean
     turn_rate = pose[..., COLUMNS["turn_rate"]]
     turn_rate *= 1.4
     pose[..., COLUMNS["pelvis_roll"]] -= np.rad2deg(np.arctan(_RUNNING_SPEED / 9.81 * np.deg2rad(turn_rate)))
@@ -160,5 +164,5 @@ def _steps(
     out[:, COLUMNS["pelvis_turn"]] = -turn * left
     out[:, COLUMNS["thorax_twist"]] = rng.uniform(1, 2.2, (s, 1))[owner] * turn * left
     out[:, COLUMNS["neck_twist"]] = -0.7 * turn * left
-    out[:, COLUMNS["pelvis_roll"]] = rng.uniform(1, 5, (s, 1))[owner] * np.sin(2 * np.pi * phase[:, :1])
+    out[:, COLUMNS["pelvis_roll"]] = rng.uniform(0, 3, (s, 1))[owner] * np.sin(2 * np.pi * phase[:, :1])
     return out, phase
