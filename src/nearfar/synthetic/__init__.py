@@ -27,8 +27,8 @@ Array = npt.NDArray[Any]
 ACTIONS = tuple(task.name for task in TASKS)
 """Names of the tasks, the actions of the rows."""
 
-_CLIPS_AT_ONCE = 128
 _CLIPS_A_PERSON = 4
+_CLIPS_AT_ONCE = 32 * _CLIPS_A_PERSON  # bounds the memory; whole people only
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class _Scene:
     starts: Array
 
 
-def _perform(rng: np.random.Generator, lengths: Array, fps: float) -> _Scene:
+def _stage(rng: np.random.Generator, lengths: Array, fps: float) -> _Scene:
     """Move some people through clips of the given numbers of frames; each performs a few clips in a row."""
     timeline = Timeline.sample(rng, lengths, fps)
     performer = np.arange(len(lengths)) // _CLIPS_A_PERSON
@@ -85,7 +85,7 @@ def synthetic_poses(
     for name, value, least in (("frames", frames, 1), ("views", views, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise InputError(f"synthetic poses: {name}: expected a whole number of at least {least}, got {value!r}")
-    if not (np.isfinite(fps) and 1 <= fps <= 1000):
+    if not (isinstance(fps, int | float) and 1 <= fps <= 1000):
         raise InputError(f"synthetic poses: fps: expected 1 to 1000 frames a second, got {fps!r}")
     target = get_skeleton(skeleton)
     mapping = remap(FULL, target)
@@ -97,7 +97,7 @@ def synthetic_poses(
     for block, at in enumerate(range(0, len(lengths), _CLIPS_AT_ONCE)):
         rng = np.random.default_rng([seed, 1 + block])
         some = lengths[at : at + _CLIPS_AT_ONCE]
-        scene = _perform(rng, some, fps)
+        scene = _stage(rng, some, fps)
         root_height = scene.joints[:, FULL.root_index, 2]
         middle = np.add.reduceat(root_height, scene.starts[:-1]) / some
         cameras = sample_cameras(rng, len(some), views, middle)

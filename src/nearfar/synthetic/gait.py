@@ -2,7 +2,7 @@
 
 Curves are sampled every 10 % of the stride from initial contact: walking after Winter (1991) and Perry & Burnfield
 (2010), running after Novacheck (1998). The hip's is the thigh against the vertical, so that whoever leans forward
-still walks on his feet.
+still has the feet below.
 """
 
 from __future__ import annotations
@@ -45,15 +45,10 @@ def _curve(samples: list[int], phase: Array) -> Array:
     return out
 
 
-def _legs_free(pose: Array) -> None:
-    pose[..., COLUMNS["planted"]] = 0
-    pose[..., COLUMNS["foot_forward"]] = 0
-
-
 def walk_keys(rng: np.random.Generator, s: int, k: int) -> Array:
     """What walking adds its steps to: trunk, head, arms that swing or are busy, bends of the way."""
     pose = neutral(s, k)
-    _legs_free(pose)
+    pose[..., COLUMNS["planted"]] = 0
     for name, mean, sd in (
         ("pelvis_tilt", 4, 5), ("lumbar_flexion", 2, 6), ("thorax_flexion", 3, 6), ("thorax_twist", 0, 4),
         ("neck_flexion", 3, 8), ("neck_twist", 0, 10), ("head_flexion", 2, 6), ("head_twist", 0, 10),
@@ -71,19 +66,18 @@ def walk_keys(rng: np.random.Generator, s: int, k: int) -> Array:
     busy = pose.copy()
     gesture(rng, busy)
     arms = slice(COLUMNS["shoulder_flexion"].start, COLUMNS["elbow_flexion"].stop)
-    one = rng.random((s, 1, 1)) < 0.3
-    pose[..., arms] = np.where(one, busy[..., arms], pose[..., arms])
+    otherwise = rng.random((s, 1, 1)) < 0.3
+    pose[..., arms] = np.where(otherwise, busy[..., arms], pose[..., arms])
     return pose
 
 
 def walk_cycle(rng: np.random.Generator, s: int, owner: Array, since: Array) -> Array:
-    """(R, D) steps: forward mostly, some backward, sideways, marching or on the spot."""
-    manner = rng.choice(5, s, p=[0.74, 0.07, 0.07, 0.07, 0.05])  # forward, backward, sideways, marching, on the spot
+    """(R, D) steps: forward mostly, some backward, sideways or marching."""
+    manner = rng.choice(4, s, p=[0.78, 0.07, 0.08, 0.07])  # forward, backward, sideways, marching
     stride = rng.uniform(0.6, 1.1, s) * np.where(manner == 1, -0.85, 1)
     size = rng.uniform([0.6, 0.85, 0.6], [1.35, 1.3, 1.2], (s, 3))  # knees must bend enough for the foot to clear
     size[:, :2] *= np.select([manner == 2, manner == 3], [0.4, 1.5], 1.0)[:, None]
-    mean = {"hip_flexion": np.select([manner == 4], [8.0], 0.0)}
-    out, phase = _steps(rng, _WALK, owner, since, stride, size, mean, arm=rng.uniform(5, 28, (s, 2)), elbow=8.0)
+    out, phase = _steps(rng, _WALK, owner, since, stride, size, arm=rng.uniform(5, 28, (s, 2)), elbow=8.0)
     side = np.where(manner == 2, rng.uniform(8, 16, s), 0)[owner, None]
     out[:, COLUMNS["hip_abduction"]] += side * np.cos(2 * np.pi * phase[:, :1])
     return out
@@ -113,7 +107,7 @@ def run_cycle(rng: np.random.Generator, s: int, owner: Array, since: Array) -> A
     """(R, D) running steps, from a jog to a sprint, with flight between them."""
     size = rng.uniform(0.55, 1.2, (s, 3))
     stride = rng.uniform(1.15, 1.65, s)
-    out, phase = _steps(rng, _RUN, owner, since, stride, size, {}, arm=rng.uniform(12, 40, (s, 2)), elbow=12.0)
+    out, phase = _steps(rng, _RUN, owner, since, stride, size, arm=rng.uniform(12, 40, (s, 2)), elbow=12.0)
     step = (2 * phase[:, 0]) % 1
     height = rng.uniform(0.03, 0.12, s)[owner]
     out[:, COLUMNS["lift"].start] = height * np.sin(np.pi * np.clip((step - 0.68) / 0.3, 0, 1))
@@ -127,7 +121,6 @@ def _steps(
     since: Array,
     stride: Array,
     size: Array,
-    mean: dict[str, Array],
     *,
     arm: Array,
     elbow: float,
@@ -141,7 +134,6 @@ def _steps(
         since: (R,) seconds.
         stride: (S,) strides a second, negative for backward.
         size: (S, 3) of hip, knee and ankle excursions against the norm.
-        mean: added to a joint's curve, (S,).
         arm: (S, 2) degrees by which each arm swings.
         elbow: degrees by which elbows bend along.
 
@@ -154,8 +146,7 @@ def _steps(
     for i, (name, samples) in enumerate(curves.items()):
         centre = float(np.mean(samples))
         swing = _curve(samples, phase) - centre
-        extra = mean.get(name, np.zeros(s))
-        out[:, COLUMNS[name]] = centre + extra[owner, None] + size[owner, i : i + 1] * swing
+        out[:, COLUMNS[name]] = centre + size[owner, i : i + 1] * swing
     opposite = np.cos(2 * np.pi * (phase[:, ::-1] + 0.05))  # an arm goes with the other side's leg
     out[:, COLUMNS["shoulder_flexion"]] = arm[owner] * opposite
     out[:, COLUMNS["elbow_flexion"]] = elbow * (arm / 20)[owner] * opposite

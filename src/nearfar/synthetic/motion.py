@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.synthetic.body import COLUMNS, LIMITS, clamp, mirror_pose
-from nearfar.synthetic.draw import neutral, spread
+from nearfar.synthetic.draw import spread
 from nearfar.synthetic.tasks import TASKS, Task
 
 __all__ = ["Timeline", "clip_lengths", "move", "perform"]
@@ -130,12 +129,11 @@ def perform(rng: np.random.Generator, task: Task, owner: Array, since: Array, co
     tempo = np.exp(rng.uniform(quickest, slowest, count))
     position = np.maximum(since, 0) / tempo[owner]
     keys = task.keys(rng, count, int(position.max(initial=0)) + 4)
-    mirrored = rng.random(count) < 0.5
-    keys = clamp(keys)
-    pose = spline(keys, owner, position)
+    pose = spline(clamp(keys), owner, position)
     if task.cycle is not None:
         pose += task.cycle(rng, count, owner, since)
-    pose[mirrored[owner]] = mirror_pose(pose[mirrored[owner]])
+    mirrored = (rng.random(count) < 0.5)[owner]
+    pose[mirrored] = mirror_pose(pose[mirrored])
     return pose
 
 
@@ -156,7 +154,7 @@ def move(rng: np.random.Generator, timeline: Timeline) -> Array:
     return clamp(pose + spline(keys, timeline.clip, position))
 
 
-_RESTLESS: Sequence[tuple[str, float]] = (
+_RESTLESS = (
     ("shoulder_flexion", 4), ("shoulder_abduction", 4), ("shoulder_rotation", 7), ("elbow_flexion", 5),
     ("clavicle_elevation", 3), ("clavicle_protraction", 4), ("hip_rotation", 4), ("hip_flexion", 2),
     ("hip_abduction", 2), ("knee_flexion", 3), ("pelvis_tilt", 3), ("pelvis_roll", 2), ("lumbar_flexion", 4),
@@ -166,8 +164,8 @@ _RESTLESS: Sequence[tuple[str, float]] = (
 
 
 def _wander(rng: np.random.Generator, clips: int, keys: int) -> Array:
-    """(C, K, D) small deviations: half of each is the performer's habit, half changes through the clip."""
-    out = neutral(clips, keys) * 0
+    """(C, K, D) small deviations, partly the performer's habit and partly changing through the clip."""
+    out = np.zeros((clips, keys, LIMITS.shape[1]))
     for name, sd in _RESTLESS:
         columns = out[..., COLUMNS[name]]
         columns += spread(rng, columns.shape, 0, sd)

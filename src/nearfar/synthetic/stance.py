@@ -58,9 +58,8 @@ def plant_legs(pose: Array, body: Bodies) -> Array:
     joints = forward_kinematics(out, body)
     upper = np.array([FULL.index(name) for name in _UPPER_MASS])
     mass = np.array(list(_UPPER_MASS.values()))
-    centre = (joints[:, upper, :2] * mass[:, None]).sum(axis=1) / (
-        mass.sum() + (1 - mass.sum()) * _LEGS_FOLLOW
-    )  # of the trunk over the pelvis, as it counts when the legs follow
+    # Where the trunk's centre of mass is over the pelvis, less than itself because the legs follow the pelvis.
+    centre = (joints[:, upper, :2] * mass[:, None]).sum(axis=1) / (mass.sum() + (1 - mass.sum()) * _LEGS_FOLLOW)
     sway = np.concatenate([column["sway_forward"], column["sway_side"]], axis=1) * leg
     root = np.concatenate([sway - column["balance"] * centre, column["pelvis_height"] * leg], axis=1)
 
@@ -70,14 +69,13 @@ def plant_legs(pose: Array, body: Bodies) -> Array:
         [column["foot_forward"] * leg, SIDES * column["foot_out"] * leg, np.zeros_like(column["planted"])], axis=-1
     )
     target = side * ((ankle - hip) @ pelvis)  # hip to ankle in the pelvis, mirrored to a left leg
-    hip_angles, knee = _solve_leg(target, column["hip_rotation"], body)
-    planted = column["planted"]
-    for name, angle in (("hip_flexion", hip_angles[0]), ("hip_abduction", hip_angles[1]), ("knee_flexion", knee)):
-        out[:, COLUMNS[name]] += planted * (angle - column[name])
+    solved = _solve_leg(target, column["hip_rotation"], body)
+    for name, angle in zip(("hip_flexion", "hip_abduction", "knee_flexion"), solved, strict=True):
+        out[:, COLUMNS[name]] += column["planted"] * (angle - column[name])
     return clamp(out)
 
 
-def _solve_leg(target: Array, hip_rotation: Array, body: Bodies) -> tuple[tuple[Array, Array], Array]:
+def _solve_leg(target: Array, hip_rotation: Array, body: Bodies) -> tuple[Array, Array, Array]:
     """Hip flexion, hip abduction and knee flexion (degrees) that bring a left ankle to (..., 3) in the pelvis."""
     thigh, shank = body.thigh[:, None], body.shank[:, None]
     knee_limit = np.deg2rad(LIMITS[1, COLUMNS["knee_flexion"].start])
@@ -95,7 +93,7 @@ def _solve_leg(target: Array, hip_rotation: Array, body: Bodies) -> tuple[tuple[
     z = y * np.sin(abduction) + down * np.cos(abduction)
     flexion = np.arctan2(x, z) - np.arctan2(v[..., 0], v[..., 2])
     flexion = np.arctan2(np.sin(flexion), np.cos(flexion))
-    return (np.rad2deg(flexion), np.rad2deg(abduction)), np.rad2deg(knee)
+    return np.rad2deg(flexion), np.rad2deg(abduction), np.rad2deg(knee)
 
 
 def place_in_world(joints: Array, lift: Array, heading: Array, starts: Array, reach: Array, fps: float) -> Array:

@@ -50,7 +50,7 @@ def _look_and_lean(rng: np.random.Generator, pose: Array, amount: float = 1.0) -
 
 def _stance(rng: np.random.Generator, pose: Array, height: tuple[float, float] = (0.975, 0.02)) -> None:
     """Stand on both feet, more or less apart, in place."""
-    put(rng, pose, "planted", 1, 0)
+    pose[..., COLUMNS["planted"]] = 1
     put(rng, pose, "pelvis_height", *height)
     stride = spread(rng, (*pose.shape[:2], 1), 0, 0.13, habit=0.9)
     pose[..., COLUMNS["foot_forward"]] = stride * [1, -1]
@@ -88,14 +88,14 @@ def _reach(rng: np.random.Generator, s: int, k: int) -> Array:
     up, aside = rng.uniform(-0.9, 1.6, (s, k)), rng.uniform(-0.7, 1.4, (s, k))  # radians, from the left shoulder
     raised = np.rad2deg(np.arccos(np.clip(-np.sin(up), -1, 1)))
     flexion, abduction = raised * np.cos(aside), raised * np.sin(aside)
-    arms = np.where(rng.random((s, 1)) < 0.3, [[0, 1]], [[0, 0]])[:, None]  # which columns reach: left, or both
+    both = rng.random((s, 1)) < 0.3
     for name, value in (
         ("shoulder_flexion", flexion), ("shoulder_abduction", abduction),
         ("shoulder_rotation", rng.normal(5, 25, (s, k))), ("elbow_flexion", np.abs(rng.normal(15, 25, (s, k)))),
     ):  # fmt: skip
         columns = pose[..., COLUMNS[name]]
         columns[..., 0] = value
-        columns[..., 1] = np.where(arms[..., 1] == 1, value + rng.normal(0, 15, (s, k)), columns[..., 1])
+        columns[..., 1] = np.where(both, value + rng.normal(0, 15, (s, k)), columns[..., 1])
     low = np.maximum(0, -up + 0.2)
     depth = low * rng.uniform(0, 1, (s, 1))
     pose[..., COLUMNS["pelvis_height"]] -= (0.35 * depth)[..., None]
@@ -139,8 +139,8 @@ def _crouch(rng: np.random.Generator, s: int, k: int) -> Array:
 def _sit(rng: np.random.Generator, s: int, k: int) -> Array:
     """On chairs of several heights, legs together, apart, stretched or crossed; a quarter on the floor."""
     pose = neutral(s, k)
-    put(rng, pose, "planted", 1, 0)
-    put(rng, pose, "balance", 0, 0)
+    pose[..., COLUMNS["planted"]] = 1
+    pose[..., COLUMNS["balance"]] = 0
     pose[..., COLUMNS["pelvis_height"]] = rng.uniform(0.38, 0.68, (s, 1, 1))
     pose[..., COLUMNS["foot_forward"]] = spread(rng, (s, k, 2), 0.42, 0.16)
     pose[..., COLUMNS["foot_out"]] = 0.06 + np.abs(spread(rng, (s, k, 2), 0.06, 0.09))
@@ -249,7 +249,7 @@ def _bend(rng: np.random.Generator, s: int, k: int) -> Array:
 def _lie(rng: np.random.Generator, s: int, k: int) -> Array:
     """On the back, the side or the front, rolling a little; or on hands and knees."""
     pose = neutral(s, k)
-    put(rng, pose, "planted", 0, 0)
+    pose[..., COLUMNS["planted"]] = 0
     _look_and_lean(rng, pose, 0.8)
     prone = rng.random((s, 1, 1)) < 0.35
     side = rng.random((s, 1, 1)) < 0.3
