@@ -130,8 +130,9 @@ class Table:
         if column not in self.columns or not len(self):
             return None
         values = self.text(column)
-        self.refuse(column, values != values[0], f"expected {values[0]!r} as in the rows before")
-        return str(values[0])
+        value = str(values[0])
+        self.refuse(column, values != value, f"expected {value!r} as in the rows before")
+        return value
 
     def skeleton(self, said: SkeletonLike | None) -> Skeleton:
         """The skeleton that the caller said, or else the column "skeleton" names.
@@ -141,7 +142,7 @@ class Table:
         """
         name = self.constant("skeleton")
         if said is None and name is None:
-            raise InputError(f"{self.path}: which skeleton? it has no column 'skeleton', and none was given")
+            raise InputError(f"{self.path}: which skeleton? no column 'skeleton' says it, and none was given")
         skeleton = get_skeleton(name if said is None and name is not None else said or "")
         if name is not None and name != skeleton.name:
             raise InputError(f"{self.path}: its skeleton is {name!r}, not {skeleton.name!r}")
