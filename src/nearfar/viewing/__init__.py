@@ -1,6 +1,26 @@
 """Pictures that people look at: overlays on frames, the 3D viewer, figures and reports."""
 
+from nearfar.viewing.figures import comparison_figure, evaluation_figure, save_figure, training_figure
 from nearfar.viewing.overlay import draw_overlay, write_overlay
+from nearfar.viewing.pose_figure import pose_grid
+from nearfar.viewing.report import Code, Page, Picture, Section, Table, Text, write_report
 from nearfar.viewing.viewer import viewer_html, write_viewer
 
-__all__ = ["draw_overlay", "viewer_html", "write_overlay", "write_viewer"]
+__all__ = [
+    "Code",
+    "Page",
+    "Picture",
+    "Section",
+    "Table",
+    "Text",
+    "comparison_figure",
+    "draw_overlay",
+    "evaluation_figure",
+    "pose_grid",
+    "save_figure",
+    "training_figure",
+    "viewer_html",
+    "write_overlay",
+    "write_report",
+    "write_viewer",
+]

@@ -7,12 +7,10 @@ content security policy allows exactly that script and no request of any kind. d
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import json
 import re
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,10 @@ from nearfar.files import write_text
 from nearfar.poses import PoseSet
 from nearfar.viewing.clip import Clip, clip_of
 from nearfar.viewing.embed import EmbeddedMedia, embed_media
+from nearfar.viewing.page import content_hash, content_policy, fill, resource
 from nearfar.viewing.style import joint_sides, limb_sides, spoken
 
-__all__ = ["content_hash", "viewer_html", "write_viewer"]
+__all__ = ["viewer_html", "write_viewer"]
 
 Array = npt.NDArray[Any]
 
@@ -82,12 +81,12 @@ def viewer_html(
     embedded = None if media is None else embed_media(media, clip.frame_index)
     heading = title or (Path(media).name if media is not None else "3D poses")
     data = _page_data(clip, poses, heading, name, others, embedded)
-    script, style = viewer_script(), _resource("viewer.css")
-    return _fill(
-        _resource("viewer.html"),
+    script, style = viewer_script(), resource("viewer.css")
+    return fill(
+        resource("viewer.html"),
         {
             "TITLE": html.escape(heading),
-            "POLICY": html.escape(_policy(script, style)),
+            "POLICY": html.escape(content_policy(scripts=[content_hash(script)], styles=[content_hash(style)])),
             "STYLE": style,
             "DATA": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
             "MEDIA": "" if embedded is None else base64.b64encode(embedded.data).decode("ascii"),
@@ -98,30 +97,9 @@ def viewer_html(
 
 def viewer_script() -> str:
     """The page's modules joined into one: imports from each other and the word ``export`` fall away."""
-    joined = "\n".join(_resource(name) for name in SCRIPTS)
+    joined = "\n".join(resource(name) for name in SCRIPTS)
     joined = re.sub(r'^import [^;]*? from "\./[a-z]+\.js";\n', "", joined, flags=re.MULTILINE)
     return re.sub(r"^export (?=(class|const|function) )", "", joined, flags=re.MULTILINE)
-
-
-def content_hash(text: str) -> str:
-    """The content security policy's name for an inline script or style: ``'sha256-...'``."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
-
-
-def _policy(script: str, style: str) -> str:
-    return (
-        f"default-src 'none'; script-src {content_hash(script)}; style-src {content_hash(style)}; "
-        "img-src blob: data:; media-src blob:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _resource(name: str) -> str:
-    return (resources.files("nearfar.viewing") / "web" / name).read_text("utf-8")
-
-
-def _fill(template: str, values: Mapping[str, str]) -> str:
-    """Replace ``{{NAME}}`` in one pass, so that nothing inside a value is taken for a placeholder."""
-    return re.sub(r"\{\{([A-Z]+)\}\}", lambda match: values[match.group(1)], template)
 
 
 def _page_data(
