@@ -27,8 +27,8 @@ Array = npt.NDArray[Any]
 ACTIONS = tuple(task.name for task in TASKS)
 """Names of the tasks, the actions of the rows."""
 
-_CLIPS_A_PERSON = 4
-_CLIPS_AT_ONCE = 32 * _CLIPS_A_PERSON  # bounds the memory; whole people only
+_CLIPS_A_PERSON = 2
+_CLIPS_AT_ONCE = 64 * _CLIPS_A_PERSON  # bounds the memory; whole people only
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ _ARMS = {
     "on the hip": ((-15, 12), (42, 12), (45, 15), (95, 18), 1),
     "raised in front": ((120, 35), (15, 20), (0, 30), (40, 35), 1.5),
     "raised aside": ((10, 20), (110, 35), (-40, 30), (45, 40), 1.5),
-    "held out": ((5, 25), (70, 22), (0, 30), (30, 25), 1.5),
+    "overhead": ((140, 25), (35, 30), (-5, 30), (15, 15), 1.2),
+    "held out": ((5, 25), (75, 22), (0, 30), (22, 25), 1.5),
+    "on the chest": ((30, 20), (55, 22), (10, 20), (128, 15), 0.7),
     "at the head": ((55, 25), (45, 25), (-25, 30), (128, 15), 1.2),
     "behind": ((-32, 12), (15, 8), (60, 15), (50, 30), 1),
     "reaching": ((75, 25), (5, 20), (10, 30), (25, 22), 2),
@@ -54,6 +56,8 @@ def gesture(rng: np.random.Generator, pose: Array, *, alike: float = 0.4, stay: 
     wild = rng.random((s, 1, 2, 1)) < 0.12
     low, high = LIMITS[:, [COLUMNS[name].start for name in ARM_DOFS]]
     anywhere = rng.uniform(low, high, (s, k, 2, 4))
+    straight = rng.random((s, 1, 2)) < 0.5
+    anywhere[..., 3] = np.where(straight, np.abs(rng.normal(0, 15, (s, k, 2))), anywhere[..., 3])
     drawn = np.where(wild, anywhere, drawn)
     for i, name in enumerate(ARM_DOFS):
         pose[..., COLUMNS[name]] = drawn[..., i]
