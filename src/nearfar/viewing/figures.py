@@ -289,7 +289,7 @@ def _draw_order(ax: Axes, table: Mapping[str, Sequence[float | None]]) -> None:
             ax.annotate(f"{value:.0f}", (place, value), (0, 2), textcoords="offset points", ha="center", fontsize=9)
     ax.axhline(50, color=CYCLE[1], linestyle="--", linewidth=1.4)
     ax.text(1.01, 50, "chance", transform=ax.get_yaxis_transform(), va="center", color=CYCLE[1])
-    ax.set_xticks(places, names, fontsize=8.5)
+    ax.set_xticks(places, names, rotation=28, ha="right", rotation_mode="anchor", fontsize=9)
     ax.set(ylim=(0, 108), xlabel="true depth difference, mm", ylabel="order right, %")
     ax.grid(visible=False, axis="x")
     ax.set_title("Which joint is nearer?")

@@ -142,7 +142,7 @@ def _block(block: Text | Code | Table | Picture | Page) -> str:
             return _table(block)
         case Picture():
             image = f'<img src="{_address(block.source)}" alt="{html.escape(block.description)}">'
-            return _captioned(image, block.caption, "picture")
+            return _captioned(_scrolling(image), block.caption, "picture")
         case Page():
             frame = (
                 f'<iframe sandbox="allow-scripts" title="{html.escape(block.description)}" height="{block.height}" '
@@ -154,6 +154,11 @@ def _block(block: Text | Code | Table | Picture | Page) -> str:
 def _captioned(content: str, caption: str, kind: str) -> str:
     below = f"<figcaption>{_inline(caption)}</figcaption>" if caption else ""
     return f'<figure class="{kind}">{content}{below}</figure>'
+
+
+def _scrolling(content: str) -> str:
+    """Content that may be wider than a phone, in a box that scrolls by finger and by keyboard."""
+    return f'<div class="scroll" tabindex="0">{content}</div>'
 
 
 def _inline(text: str) -> str:

@@ -68,7 +68,7 @@ export class Scene {
     const spread = this.clip.people.length > 1 || !this.follow ? this.spread() : 0;
     const centre = this.follow ? this.path[frame] : middleOf(this.path);
     this.ground = this.follow ? this.clip.groundAt[frame] : this.clip.ground;
-    this.orbit.target = [centre[0], this.ground + PERSON_MM * 0.43, centre[2]];
+    this.orbit.target = [centre[0], this.ground + PERSON_MM * 0.4, centre[2]];
     this.orbit.size = PERSON_MM + spread;
   }
 
@@ -211,8 +211,8 @@ export class Scene {
     if (!this.clip.camera) return;
     const { orbit, clip } = this;
     const [x, , z] = orbit.target;
-    const ends = [700, 1050].map((away) => orbit.project([x, this.ground, z + away]));
-    const wings = [-70, 70].map((dx) => orbit.project([x + dx, this.ground, z + 930]));
+    const ends = [420, 680].map((away) => orbit.project([x, this.ground, z + away]));
+    const wings = [-70, 70].map((dx) => orbit.project([x + dx, this.ground, z + 580]));
     if ([...ends, ...wings].some((p) => !p)) return;
     context.strokeStyle = context.fillStyle = colours.muted;
     context.lineWidth = 2;

@@ -52,15 +52,16 @@ function readColours() {
 }
 
 function fitCanvases() {
+  if (hasSource && hasScene) {
+    const [width, height] = clip.size;
+    const share = ((window.innerWidth * height) / width / Math.max(1, $("main").clientHeight)) * 100;
+    $("main").style.setProperty("--source-share", width > 1.2 * height ? "1.3fr" : "1fr");
+    $("main").style.setProperty("--source-height", `${Math.round(Math.min(44, Math.max(22, share)))}%`);
+  }
   for (const canvas of [$("scene"), $("source"), $("presence")]) {
     const ratio = Math.min(3, window.devicePixelRatio || 1);
     canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
     canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
-  }
-  if (hasSource && hasScene) {
-    const wide = Math.min(0.55, (window.innerWidth * clip.size[1]) / clip.size[0] / Math.max(1, $("main").clientHeight));
-    $("main").style.setProperty("--source-share", clip.size[0] > 1.2 * clip.size[1] ? "1.3fr" : "1fr");
-    $("main").style.setProperty("--source-height", `${Math.max(22, Math.round(wide * 100))}%`);
   }
   drawPresence();
   redraw();
