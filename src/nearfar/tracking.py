@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "Detection", "Track", "Tracker", "continuity", "is_duplicate", "match", "pose_similarity", "suppress_duplicates",
+    "Detection", "Track", "Tracker", "is_duplicate", "is_known", "match", "pose_similarity", "suppress_duplicates",
     "track_people",
 ]  # fmt: skip
 
@@ -22,12 +22,16 @@ Array = npt.NDArray[np.floating[Any]]
 
 TOLERANCE = 0.15
 """Distance at which a joint's similarity falls to exp(-1/2), in units of the person's size."""
+SPEED = 1.5
+"""What this distance grows by in a second, for a person who moves."""
+SAME_PERSON = 0.1
+"""Least similarity of a person to themselves in another frame."""
+LONGEST_GAP = 1.0
+"""Seconds for which a person may be out of sight and keep their identity."""
 DUPLICATE = 0.5
 """Two poses at least this similar in one image are one person."""
 SAME_PLACE = 0.75
 """Two boxes in one image with at least this intersection over union are of one person."""
-SAME_PERSON = 0.1
-"""Least similarity of a person to themselves one frame later."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +51,8 @@ class Detection:
     @property
     def size(self) -> float:
         """Square root of the box's area: the person's apparent size in pixels."""
-        return max(float(np.prod(self.box[2:] - self.box[:2])), 1.0) ** 0.5
+        width, height = (float(side) for side in self.box[2:] - self.box[:2])
+        return float(np.sqrt(max(width * height, 1.0)))
 
     @property
     def confidence(self) -> float:
@@ -59,15 +64,12 @@ def pose_similarity(first: Detection, second: Detection, tolerance: float = TOLE
     """How alike two poses are, 0 (apart) to 1 (the same).
 
     The mean over the joints that both have of exp(-d^2 / 2 s^2), d the distance between the two joints and s the
-    tolerance times the mean size of the two people; times the ratio of the smaller size to the larger.
+    tolerance times the smaller of the two people's sizes.
     """
-    sizes = first.size, second.size
     squared = ((first.keypoints - second.keypoints) ** 2).sum(axis=-1)
     both = np.isfinite(squared)
-    if not both.any():
-        return 0.0
-    scale = tolerance * (sizes[0] + sizes[1]) / 2
-    return float(np.exp(-squared[both] / (2 * scale**2)).mean()) * min(sizes) / max(sizes)
+    scale = tolerance * min(first.size, second.size)
+    return float(np.exp(-squared[both] / (2 * scale**2)).mean()) if both.any() else 0.0
 
 
 def is_duplicate(first: Detection, second: Detection) -> bool:
@@ -78,11 +80,16 @@ def is_duplicate(first: Detection, second: Detection) -> bool:
     return shared / union >= SAME_PLACE or pose_similarity(first, second) >= DUPLICATE
 
 
+def is_known(person: Detection, others: Iterable[Detection]) -> bool:
+    """Whether a person is one of the others in the same image."""
+    return any(is_duplicate(person, other) for other in others)
+
+
 def suppress_duplicates(people: Iterable[Detection]) -> list[Detection]:
     """Each person once, most confident first: of duplicates only the most confident stays."""
     kept: list[Detection] = []
     for person in sorted(people, key=lambda one: -one.confidence):
-        if not any(is_duplicate(person, other) for other in kept):
+        if not is_known(person, kept):
             kept.append(person)
     return kept
 
@@ -143,35 +150,43 @@ class Tracker:
     """Joins the people of each frame to the tracks that they continue.
 
     Args:
-        max_gap: a track is not continued after more than this many frames without its person.
+        fps: frame rate.
 
     Attributes:
         tracks: all tracks so far, in order of appearance.
     """
 
-    def __init__(self, max_gap: int = 30) -> None:
-        self.max_gap = max_gap
+    def __init__(self, fps: float = 30.0) -> None:
+        self.fps = fps
         self.tracks: list[Track] = []
 
     def alive(self, frame: int) -> list[Track]:
-        """The tracks that may go on in a frame: those last found at most `max_gap` frames before it."""
-        return [track for track in self.tracks if 0 < frame - track.last <= self.max_gap]
+        """The tracks that may go on in a frame: those last found at most `LONGEST_GAP` seconds before it."""
+        return [track for track in self.tracks if 0 < frame - track.last <= max(LONGEST_GAP * self.fps, 1)]
 
-    def update(self, frame: int, people: Sequence[Detection]) -> list[Track]:
+    def expected(self, track: Track, frame: int) -> tuple[Detection, float]:
+        """The person at the nearer end of a track, and how far they may have moved by a frame outside of it."""
+        return track.nearest(frame), TOLERANCE + SPEED * track.gap(frame) / self.fps
+
+    def update(self, frame: int, people: Sequence[Detection], begin: bool = True) -> list[Track]:
         """Join the people found in one frame, each once, to the tracks that they continue.
 
         Args:
             frame: number of the frame, later than those before.
             people: who was found in it.
+            begin: whether those who continue no track begin one.
 
         Returns:
             New tracks, of the people who continue none.
         """
         alive = self.alive(frame)
-        similarities = [[continuity(track, frame, person) for person in people] for track in alive]
+        expected = [self.expected(track, frame) for track in alive]
+        similarities = [[pose_similarity(last, one, moved) for one in people] for last, moved in expected]
         pairs = match(np.reshape(similarities, (len(alive), len(people))), SAME_PERSON)
         for row, column in pairs:
             alive[row].add(frame, people[column])
+        if not begin:
+            return []
         joined = {column for _, column in pairs}
         new = [Track.begin(frame, person) for i, person in enumerate(people) if i not in joined]
         self.tracks += new
@@ -191,22 +206,14 @@ class Tracker:
         self.tracks.remove(later)
 
 
-def continuity(track: Track, frame: int, person: Detection) -> float:
-    """How well a person found in a frame outside of a track continues it, 0 to 1.
-
-    The similarity to the pose at the track's end, with a tolerance that grows with the time between.
-    """
-    return pose_similarity(track.nearest(frame), person, TOLERANCE * (1 + 0.25 * min(track.gap(frame) - 1, 12)))
-
-
-def track_people(frames: Iterable[Sequence[Detection]], max_gap: int = 30) -> list[Track]:
+def track_people(frames: Iterable[Sequence[Detection]], fps: float = 30.0) -> list[Track]:
     """Tracks of the people found in each frame of a clip, longest first.
 
     Args:
         frames: who was found in frame 0, 1, 2, ...
-        max_gap: frames that a person may be lost for and keep their identity.
+        fps: frame rate.
     """
-    tracker = Tracker(max_gap)
+    tracker = Tracker(fps)
     for frame, people in enumerate(frames):
         tracker.update(frame, suppress_duplicates(people))
     return sorted(tracker.tracks, key=len, reverse=True)

@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from nearfar.detection.base import Detection, Detector, get_detector
 from nearfar.detection.search import follow_people
+from nearfar.detection.sides import steady_sides
 from nearfar.errors import InputError
 from nearfar.media import Frame, media_info, read_frames
 from nearfar.poses import Category, PoseSet
+from nearfar.skeleton import Skeleton
 from nearfar.tracking import Track
 
 __all__ = ["detect_media"]
@@ -36,7 +38,8 @@ def detect_media(
     """Find people in an image or a video and follow them through it.
 
     People are numbered from 0 by how many frames they were found in, most first (in a still image: by size, largest
-    first).
+    first). Where the detector takes left for right in some frames, they are exchanged (see
+    `nearfar.detection.sides`).
 
     Args:
         path: an image or a video.
@@ -77,7 +80,7 @@ def detect_media(
         chosen = [person]
     else:
         chosen = list(range(len(tracks)))[:people]
-    keypoints, scores = _rows([tracks[i] for i in chosen], frames, found_by.skeleton.num_joints)
+    keypoints, scores = _rows([tracks[i] for i in chosen], frames, found_by.skeleton)
     times, widths, heights = np.array(frames).T
     n = len(chosen)
     return PoseSet(
@@ -135,16 +138,22 @@ def _overlap(person: Detection, box: npt.NDArray[np.float64]) -> float:
 
 
 def _rows(
-    tracks: list[Track], frames: list[tuple[float, int, int]], joints: int
+    tracks: list[Track], frames: list[tuple[float, int, int]], skeleton: Skeleton
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """(N, J, 2) keypoints and (N, J) scores of tracks, person by person."""
+    joints = skeleton.num_joints
+    times, *sizes = np.array(frames).T
     keypoints = np.full((len(tracks), len(frames), joints, 2), np.nan, np.float32)
     scores = np.zeros((len(tracks), len(frames), joints), np.float32)
     for row, track in enumerate(tracks):
-        for frame, person in track.found.items():
-            size = np.array(frames[frame][1:])
-            inside = (person.keypoints >= -MARGIN * size) & (person.keypoints <= (1 + MARGIN) * size)  # False for NaN
-            missing = ~np.all(inside, axis=-1)
-            keypoints[row, frame] = np.where(missing[:, None], np.nan, person.keypoints)
-            scores[row, frame] = np.where(missing, 0.0, person.scores)
+        rows = np.array(sorted(track.found))
+        people = [track.found[frame] for frame in rows]
+        points, sure = np.stack([one.keypoints for one in people]), np.stack([one.scores for one in people])
+        order = steady_sides(points, np.array([one.size for one in people]), times[rows], skeleton)
+        points = np.take_along_axis(points, order[..., None], axis=1)
+        limits = np.stack(sizes, axis=-1)[rows, None]
+        inside = (points >= -MARGIN * limits) & (points <= (1 + MARGIN) * limits)  # False for NaN
+        there = inside.all(axis=-1)
+        keypoints[row, rows] = np.where(there[..., None], points, np.nan)
+        scores[row, rows] = np.where(there, np.take_along_axis(sure, order, axis=1), 0.0)
     return keypoints.reshape(-1, joints, 2), scores.reshape(-1, joints)

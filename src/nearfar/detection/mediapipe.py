@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ class MediaPipeDetector(Closing):
         with _quiet():
             self._mediapipe = _import_mediapipe()
             self._landmarker = self._load(path, confidence)
+        self._close = weakref.finalize(self, self._landmarker.close)
         self.name = f"mediapipe {self._mediapipe.__version__}, {path.stem}"
         self._warm = False
 
@@ -83,7 +85,7 @@ class MediaPipeDetector(Closing):
 
     def close(self) -> None:
         """Free the model."""
-        self._landmarker.close()
+        self._close()
 
 
 def _cached_model() -> Path:

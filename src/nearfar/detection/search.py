@@ -7,20 +7,24 @@ around them, and counts if found again. From frame to frame people are followed 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from nearfar.detection.base import Detection, Detector, Image
 from nearfar.media import Frame
-from nearfar.tracking import Track, Tracker, continuity, is_duplicate, suppress_duplicates
+from nearfar.tracking import SAME_PERSON, TOLERANCE, Track, Tracker, is_known, pose_similarity, suppress_duplicates
 
 __all__ = ["find_people", "follow_people", "look_again", "tiles"]
 
 TILE_SIDES = (1.0, 0.6, 0.4)
 """Sides of the tiles, as shares of the image's longer side; neighbours overlap by half."""
-CROP_MARGIN = 1.5
-"""Side of the crop around a person, as a multiple of the longer side of their box."""
+CROP_MARGINS = (1.6, 1.25, 2.2)
+"""Sides of the crops tried around a person, as multiples of the longer side of their box."""
+AGREEMENT = 0.6
+"""Least similarity of two looks at one person."""
+SMALLEST_CROP = 32
+"""Side of the smallest crop in pixels."""
 SEARCH_EVERY = 12
 """Frames from one search of the whole image to the next; in between people are followed."""
 FOLLOW_LOST = 6
@@ -29,22 +33,30 @@ MOST_PEOPLE = 20
 """How many people are followed at most."""
 
 
-def find_people(detector: Detector, image: Image) -> list[Detection]:
+def find_people(detector: Detector, image: Image, known: Sequence[Detection] = ()) -> list[Detection]:
     """Everybody in an image, largest first.
 
     Args:
         detector: finds the people.
         image: (H, W, 3) uint8 RGB.
+        known: people who were found in this image already; they are given back among the others.
     """
     if detector.finds_all:
         people = detector.detect(image, MOST_PEOPLE)
     else:
         height, width = image.shape[:2]
         seen = [person for square in tiles(width, height) for person in _look(detector, image, *square)]
-        people = []
-        for person in suppress_duplicates(seen):
-            people += [again for again in look_again(detector, image, person) if is_duplicate(person, again)][:1]
+        seen = suppress_duplicates(seen)
+        confirmed = [_confirm(detector, image, person) for person in seen if not is_known(person, known)]
+        people = [*known, *(person for person in confirmed if person is not None)]
     return sorted(suppress_duplicates(people), key=lambda person: -person.size)[:MOST_PEOPLE]
+
+
+def _confirm(detector: Detector, image: Image, person: Detection) -> Detection | None:
+    """The person as two further looks at them agree on, or None: a tile often holds but a part of someone."""
+    first = look_again(detector, image, person)
+    second = first and look_again(detector, image, first)
+    return second if first and second and pose_similarity(first, second) >= AGREEMENT else None
 
 
 def tiles(width: int, height: int) -> Iterator[tuple[int, int, int]]:
@@ -63,12 +75,27 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(start) for start in np.linspace(0, length - side, count)]
 
 
-def look_again(detector: Detector, image: Image, person: Detection, margin: float = CROP_MARGIN) -> list[Detection]:
-    """The people on a square crop around a person, in pixels of the image."""
-    centre = (person.box[:2] + person.box[2:]) / 2
-    side = max(round(margin * float((person.box[2:] - person.box[:2]).max())), 32)
-    x, y = (int(v) for v in np.round(centre - side / 2))
-    return _look(detector, image, x, y, side)
+def look_again(detector: Detector, image: Image, person: Detection, tolerance: float = TOLERANCE) -> Detection | None:
+    """A person looked for on a crop around where they were, or None.
+
+    Crops of other sizes are tried until they are found: the detector often misses people at one scale and not at
+    another.
+
+    Args:
+        detector: finds the people.
+        image: (H, W, 3) uint8 RGB.
+        person: as seen before.
+        tolerance: how far the person may have moved, see `nearfar.tracking.pose_similarity`.
+    """
+    centre, longest = (person.box[:2] + person.box[2:]) / 2, float((person.box[2:] - person.box[:2]).max())
+    for margin in CROP_MARGINS:
+        side = max(round(margin * longest), SMALLEST_CROP)
+        x, y = (int(v) for v in np.round(centre - side / 2))
+        people = _look(detector, image, x, y, side)
+        similarities = [pose_similarity(person, other, tolerance) for other in people]
+        if max(similarities, default=0.0) >= SAME_PERSON:
+            return people[int(np.argmax(similarities))]
+    return None
 
 
 def _look(detector: Detector, image: Image, x: int, y: int, side: int) -> list[Detection]:
@@ -97,34 +124,33 @@ def follow_people(detector: Detector, frames: Iterable[Frame], fps: float) -> Tr
         frames: the clip.
         fps: frame rate, by which a person may be out of sight for a second and keep their identity.
     """
-    tracker = Tracker(max_gap=max(1, round(fps)))
+    tracker = Tracker(fps)
     recent: deque[Frame] = deque(maxlen=SEARCH_EVERY)
     for frame in frames:
-        image = frame.image
-        if detector.finds_all:
-            tracker.update(frame.index, find_people(detector, image))
-            continue
-        people = [
-            person
-            for track in tracker.alive(frame.index)
-            if track.gap(frame.index) <= FOLLOW_LOST
-            for person in look_again(detector, image, track.nearest(frame.index))
-        ]
-        is_search = frame.index % SEARCH_EVERY == 0
-        if is_search:
-            people += find_people(detector, image)
-        for track in tracker.update(frame.index, suppress_duplicates(people)[:MOST_PEOPLE]):
-            _follow_back(detector, recent, tracker, track)
-        recent.append(frame)
+        people = [] if detector.finds_all else _follow(detector, tracker, frame)
+        searching = detector.finds_all or frame.index % SEARCH_EVERY == 0
+        if searching:
+            people = find_people(detector, frame.image, people)
+        new = tracker.update(frame.index, suppress_duplicates(people)[:MOST_PEOPLE], begin=searching)
+        if not detector.finds_all:
+            for track in new:
+                _follow_back(detector, recent, tracker, track)
+            recent.append(frame)
     return tracker
+
+
+def _follow(detector: Detector, tracker: Tracker, frame: Frame) -> list[Detection]:
+    """The people of the tracks that came near a frame, where they are found in it."""
+    tracks = [track for track in tracker.alive(frame.index) if track.gap(frame.index) <= FOLLOW_LOST]
+    people = [look_again(detector, frame.image, *tracker.expected(track, frame.index)) for track in tracks]
+    return [person for person in people if person is not None]
 
 
 def _follow_back(detector: Detector, recent: Iterable[Frame], tracker: Tracker, track: Track) -> None:
     """Extend a new track backward in time, until its person is lost or turns out to be somebody known."""
     for frame in reversed(list(recent)):
-        people = look_again(detector, frame.image, track.nearest(frame.index))
-        person = max(people, key=lambda one: continuity(track, frame.index, one), default=None)
-        if person is None or continuity(track, frame.index, person) < 0.1:
+        person = look_again(detector, frame.image, *tracker.expected(track, frame.index))
+        if person is None:
             return
         if known := tracker.holder(frame.index, person):
             if known.last == frame.index:
