@@ -15,9 +15,9 @@ from nearfar.skeleton import get_skeleton
 COCO = get_skeleton("coco17")
 
 
-def person(joints=17, seed=0, score=0.9):
-    """x, y, score of one person as a flat list, in pixels."""
-    xy = np.random.default_rng(seed).uniform(10, 400, (joints, 2)).round(2)
+def person(joints=17, seed=0, score=0.9, x=0, y=0):
+    """x, y, score of one person as a flat list, in pixels, moved by x and y."""
+    xy = np.random.default_rng(seed).uniform(10, 400, (joints, 2)).round(2) + np.array([x, y])
     return np.concatenate([xy, np.full((joints, 1), score)], axis=1).ravel().tolist()
 
 
@@ -56,7 +56,7 @@ def openpose_frame(*people):
 
 
 def alphapose(people, images):
-    entries = zip(images, people, strict=True)
+    entries = zip(images, people, strict=False)
     return [{"image_id": i, "category_id": 1, "keypoints": p, "score": 2.5, "box": [1, 2, 3, 4]} for i, p in entries]
 
 
@@ -129,18 +129,42 @@ def test_coco_results(tmp_path):
 def test_openpose_folder(tmp_path, joints, skeleton):
     folder = tmp_path / "out"
     for frame in (0, 1, 3, 10):
-        people = [person(joints, seed=frame * 10 + i) for i in range(2 if frame != 3 else 0)]
+        people = [person(joints, seed=7, x=4 * frame)] if frame != 3 else []
         write(folder / f"street_{frame:012d}_keypoints.json", openpose_frame(*people))
+    write(folder / "yard_000000000001_keypoints.json", openpose_frame(person(joints, seed=3), person(joints, seed=4)))
     poses = load_keypoints(folder)
     assert poses.skeleton.name == skeleton
-    assert poses.person.tolist() == [0, 0, 0, 1, 1, 1]
-    assert poses.frame_index.tolist() == [0, 1, 10] * 2
-    assert set(poses.sequence.values()) == {"street"}
-    np.testing.assert_array_equal(poses.keypoints[2], xy(person(joints, seed=100)))
-    np.testing.assert_array_equal(poses.keypoints[5], xy(person(joints, seed=101)))
-    single = load_keypoints(folder / "street_000000000010_keypoints.json")
-    assert (len(single), single.frame_index.tolist()) == (2, [10, 10])
-    assert load_keypoints(folder, person=1).frame_index.tolist() == [0, 1, 10]
+    assert poses.sequence.values().tolist() == ["street"] * 3 + ["yard"] * 2
+    assert poses.person.tolist() == [0, 0, 0, 0, 1]
+    assert poses.frame_index.tolist() == [0, 1, 10, 1, 1]
+    np.testing.assert_array_equal(poses.keypoints[2], xy(person(joints, seed=7, x=40)))
+    np.testing.assert_array_equal(poses.keypoints[4], xy(person(joints, seed=4)))
+    assert load_keypoints(folder, person=1).sequence.values().tolist() == ["yard"]
+    single = load_keypoints(folder / "yard_000000000001_keypoints.json")
+    assert (single.person.tolist(), single.frame_index.tolist()) == ([0, 1], [1, 1])
+
+
+def crossing(frame, joints=17):
+    """Two people who walk towards each other along different lines, in an order that changes; the second comes late."""
+    people = [person(joints, seed=1, x=10 * frame), person(joints, seed=2, x=700 - 10 * frame, y=150)]
+    people = people if frame >= 3 else people[:1]
+    return people[::-1] if frame % 2 else people
+
+
+@pytest.mark.parametrize("form", ["openpose", "alphapose"])
+def test_people_are_followed_where_the_file_does_not_say_who_is_who(tmp_path, form):
+    if form == "openpose":
+        for frame in range(12):
+            write(tmp_path / "f" / f"{frame}_keypoints.json", openpose_frame(*crossing(frame, 25)))
+        poses = load_keypoints(tmp_path / "f")
+    else:
+        data = [e for frame in range(12) for e in alphapose(crossing(frame), [f"{frame}.jpg"] * 2)]
+        poses = load_keypoints(write(tmp_path / "a.json", data))
+    assert poses.person.tolist() == [0] * 12 + [1] * 9
+    assert poses.frame_index.tolist() == [*range(12), *range(3, 12)]
+    steps = np.diff(poses.keypoints[:, 5, 0])
+    np.testing.assert_allclose(steps[:11], 10, atol=0.1)
+    np.testing.assert_allclose(steps[12:], -10, atol=0.1)
 
 
 def test_openpose_joint_not_found_is_missing(tmp_path):
@@ -179,13 +203,15 @@ def test_alphapose(tmp_path, joints, skeleton):
 @pytest.mark.parametrize("idx", [None, [0.0], 0])
 def test_alphapose_without_tracks(tmp_path, idx):
     """Untracked results have no idx, or the same one for everybody."""
-    data = alphapose([person(seed=i) for i in range(4)], ["0.jpg", "0.jpg", "1.jpg", "1.jpg"])
+    people = [person(seed=1), person(seed=2, x=500), person(seed=2, x=505), person(seed=1, x=5)]
+    data = alphapose(people, ["0.jpg", "0.jpg", "1.jpg", "1.jpg"])
     if idx is not None:
         data = [entry | {"idx": idx} for entry in data]
     poses = load_keypoints(write(tmp_path / "a.json", data))
     assert poses.person.tolist() == [0, 0, 1, 1]
     assert poses.frame_index.tolist() == [0, 1, 0, 1]
     assert poses.provenance["tracked"] is False
+    np.testing.assert_array_equal(poses.keypoints[1], xy(people[3]))
 
 
 def test_alphapose_of_photos(tmp_path):

@@ -31,7 +31,8 @@ def load_keypoints(
     """Read 2D keypoints that another program wrote; the format is told by content, not by name.
 
     Rows are ordered by sequence, person and frame, which `PoseSet.sequence`, `person` and `frame_index` say as far as
-    the format does. Keypoints are float32 pixels. A joint at (0, 0) with score (or visibility) 0 is missing: NaN with
+    the format does; where it does not say who is who, the people of a clip are followed through it, and person 0 is the
+    one seen longest. Keypoints are float32 pixels. A joint at (0, 0) with score (or visibility) 0 is missing: NaN with
     score 0; so is NaN or null, and (0, 0) in files without scores. Scores beyond 1 become 1.
 
     Args:

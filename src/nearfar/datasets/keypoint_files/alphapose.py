@@ -29,8 +29,8 @@ def result_list(data: list[Any], path: Path, options: Options) -> PoseSet:
     """Read a list of results.
 
     Image names that are numbers (``0.jpg``, ``1.jpg``: a video's frames) are the frames of one sequence; other images
-    are a sequence each. `person` is AlphaPose's ``idx`` where it tells the people of every image apart, else the
-    result's number within its image, which is no identity through time.
+    are a sequence each. `person` is AlphaPose's ``idx`` where it tells the people of every image apart; else they
+    are followed through the clip.
 
     Raises:
         InputError: see `load_keypoints`.
@@ -42,16 +42,14 @@ def result_list(data: list[Any], path: Path, options: Options) -> PoseSet:
     is_clip = all(Path(image).stem.isdecimal() for _, image, _ in entries)
     tracks = [_track(entry) for _, _, entry in entries]
     tracked = None not in tracks and len({(e[1], t) for e, t in zip(entries, tracks, strict=True)}) == len(entries)
-    people: dict[str, int] = {}
     records = []
     for (where, image, entry), track in zip(entries, tracks, strict=True):
-        people[image] = people.get(image, -1) + 1
         records.append(
             Record(
                 where=where,
                 points=as_points(item(entry, "keypoints", where), where),
                 sequence=path.stem if is_clip else image,
-                person=track if tracked and track is not None else people[image],
+                person=track if tracked else None,
                 frame=int(Path(image).stem) if is_clip else None,
             )
         )

@@ -36,7 +36,7 @@ SKELETONS = {17: "coco17", 133: "coco17"}
 def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseSet:
     """Read ``{"images": […], "annotations": […], "categories": […]}``.
 
-    A sequence is a photo (its ``file_name``), and `person` the annotation's number within it, unless the file says
+    A sequence is a photo (its ``file_name``), and its people are counted through, unless the file says
     ``video_id`` or ``vid_id`` and ``frame_id`` of an image and ``track_id`` of an annotation, as PoseTrack does.
     Labelled joints, hidden or visible, have score 1, others are missing. Annotations with no labelled joint are left
     out.
@@ -52,7 +52,6 @@ def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseS
         raise InputError(f"{path}: none of its {len(entries)} annotations has keypoints")
     left_out = 0
     records = []
-    people: dict[Any, int] = {}
     for i, entry in enumerate(entries):
         where = f"{path}: annotation {i}"
         image_id = item(entry, "image_id", where)
@@ -61,8 +60,6 @@ def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseS
         points = as_points(item(entry, "keypoints", where), where)
         if not np.isin(points[:, 2], (0, 1, 2)).all():
             raise InputError(f"{where}: visibility must be 0, 1 or 2, got {points[:, 2].tolist()}")
-        count = people.get(image_id, 0)
-        people[image_id] = count + 1
         if not points[:, 2].any():
             left_out += 1
             continue
@@ -77,7 +74,7 @@ def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseS
                 where=where,
                 points=_flags_to_scores(points),
                 sequence=str(image.get("file_name", image_id) if video is None else video),
-                person=int(number(entry.get("track_id", count), f"{where}: track_id")),
+                person=int(number(entry["track_id"], f"{where}: track_id")) if "track_id" in entry else None,
                 frame=frame,
                 image_size=size,
             )
@@ -90,7 +87,7 @@ def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseS
 def result_list(data: list[Any], path: Path, options: Options) -> PoseSet:
     """Read ``[{"image_id": 785, "category_id": 1, "keypoints": […], "score": 0.9}, …]``.
 
-    A sequence is an image, and `person` the result's number within it. Where all third numbers of the file are 0, 1
+    A sequence is an image, and its people are counted through. Where all third numbers of the file are 0, 1
     or 2 they are read as visibility, else as scores.
 
     Raises:
@@ -98,18 +95,16 @@ def result_list(data: list[Any], path: Path, options: Options) -> PoseSet:
     """
     records = list(_results(data, path))
     if all(np.isin(record.points[:, 2], (0, 1, 2)).all() for record in records):
-        records = [Record(r.where, _flags_to_scores(r.points), r.sequence, r.person) for r in records]
+        records = [Record(r.where, _flags_to_scores(r.points), r.sequence) for r in records]
     skeleton = _skeleton({}, records, path, options)
     return poses_from_records(records, skeleton, path, options, {"format": "COCO keypoint results"})
 
 
 def _results(data: list[Any], path: Path) -> Iterator[Record]:
-    people: dict[Any, int] = {}
     for i, entry in enumerate(data):
         where = f"{path}: result {i}"
         image_id = item(entry, "image_id", where)
-        people[image_id] = people.get(image_id, -1) + 1
-        yield Record(where, as_points(item(entry, "keypoints", where), where), str(image_id), people[image_id])
+        yield Record(where, as_points(item(entry, "keypoints", where), where), str(image_id))
 
 
 def _flags_to_scores(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

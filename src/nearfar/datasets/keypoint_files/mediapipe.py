@@ -93,7 +93,6 @@ def _people(frame: Any, i: int, path: Path, size: tuple[int, int] | None) -> Ite
             where=f"{where}, person {person}",
             points=_points(listed(landmarks, where), f"{where}, person {person}"),
             sequence=path.stem,
-            person=person,
             frame=int(number(about.get("frame", i), f"{where}: frame")),
             time=time,
             image_size=size,

@@ -35,8 +35,8 @@ def folder(path: Path, options: Options) -> PoseSet:
     """Read all ``*_keypoints.json`` of a folder.
 
     The number at the end of a file's name is the frame, what stands before it the sequence. OpenPose finds people
-    anew in each frame: unless the file has a ``person_id``, `person` is the place in the frame's list, which is no
-    identity through time. Hands and face are left out.
+    anew in each frame: unless the file has a ``person_id``, they are followed through the clip. Hands and face are left
+    out.
 
     Raises:
         InputError: see `load_keypoints`.
@@ -70,7 +70,7 @@ def _people(data: Any, file: Path, clip: str) -> Iterator[Record]:
             where=where,
             points=as_points(item(person, key, where), where),
             sequence=(name["clip"] or clip) if name else file.name.removesuffix(_SUFFIX),
-            person=identity if isinstance(identity, int) and identity >= 0 else i,
+            person=identity if isinstance(identity, int) and identity >= 0 else None,
             frame=int(name["frame"]) if name else None,
         )
 

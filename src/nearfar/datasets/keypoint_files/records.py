@@ -15,6 +15,7 @@ import numpy.typing as npt
 from nearfar.errors import InputError
 from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import Skeleton, get_skeleton
+from nearfar.tracking import Detection, Tracker
 
 __all__ = [
     "NORMALISED_LIMIT",
@@ -58,7 +59,7 @@ class Record:
         where: what error messages call it: the file and the record.
         points: (J, 3) x and y in pixels, and the score; as the file has them.
         sequence: name of the clip or of the photo.
-        person: identity within the clip.
+        person: identity within the clip, or None where the file does not know who is who.
         frame: number of the frame in its clip; None for photos.
         time: seconds, where the file says it.
         image_size: width and height in pixels, where the file says it.
@@ -67,7 +68,7 @@ class Record:
     where: str
     points: FloatArray
     sequence: str
-    person: int
+    person: int | None = None
     frame: int | None = None
     time: float | None = None
     image_size: tuple[int, int] | None = None
@@ -194,6 +195,9 @@ def poses_from_records(
 ) -> PoseSet:
     """Put records together: ordered by sequence, person and frame.
 
+    Where the file does not say who is who, the people of a clip are followed through it (`nearfar.tracking`), person 0
+    being the one seen longest, and the people of a photo are counted through.
+
     Args:
         records: what the file has, in its order.
         skeleton: skeleton of the joints; further joints of the records are left out.
@@ -214,17 +218,6 @@ def poses_from_records(
             raise InputError(
                 f"{record.where}: {len(record.points)} joints, but {records[0].where} has {len(records[0].points)}"
             )
-    if options.person is not None:
-        persons = sorted({record.person for record in records})
-        records = [record for record in records if record.person == options.person]
-        if not records:
-            raise InputError(f"{path}: no person {options.person}; it has {_shortened(persons)}")
-    order = {name: i for i, name in enumerate(dict.fromkeys(record.sequence for record in records))}
-    records.sort(key=lambda r: (order[r.sequence], r.person, -1 if r.frame is None else r.frame))
-    for one, two in itertools.pairwise(records):
-        if (one.sequence, one.person, one.frame) == (two.sequence, two.person, two.frame):
-            raise InputError(f"{two.where}: person {two.person} is twice in one image (also {one.where})")
-
     points = np.stack([record.points[: skeleton.num_joints] for record in records])
     keypoints, scores = clean_points(points, [record.where for record in records], normalised=normalised)
     sizes = [record.image_size or options.image_size for record in records]
@@ -235,19 +228,86 @@ def poses_from_records(
         if image_size is None:
             raise InputError(f"{path}: its coordinates are fractions of the image: say the image size in pixels")
         keypoints *= image_size[:, None]
+    person = _persons(records, keypoints, scores)
+    sequences = {name: i for i, name in enumerate(dict.fromkeys(record.sequence for record in records))}
     frames = [record.frame for record in records]
     times = [record.time for record in records]
-    return PoseSet(
+    keys = [
+        (sequences[r.sequence], int(p), -1 if r.frame is None else r.frame)
+        for r, p in zip(records, person, strict=True)
+    ]
+    order = sorted(range(len(records)), key=keys.__getitem__)
+    for one, two in itertools.pairwise(order):
+        if keys[one] == keys[two]:
+            raise InputError(
+                f"{records[two].where}: person {person[two]} is twice in one image (also {records[one].where})"
+            )
+    poses = PoseSet(
         skeleton=skeleton,
         keypoints=keypoints,
         scores=scores,
         image_size=image_size,
         time=None if None in times else np.array(times, dtype=np.float64),
         frame_index=None if None in frames else np.array(frames, dtype=np.int64),
-        person=np.array([record.person for record in records], dtype=np.int64),
+        person=person,
         sequence=Category.of([record.sequence for record in records]),
         provenance={"file": path.name, **provenance},
-    )
+    ).select(order)
+    if options.person is None:
+        return poses
+    if options.person not in person:
+        raise InputError(f"{path}: no person {options.person}; it has {_shortened(sorted(set(person.tolist())))}")
+    return poses.select(poses.person == options.person)
+
+
+def _persons(records: Sequence[Record], keypoints: FloatArray, scores: FloatArray) -> npt.NDArray[np.int64]:
+    """(N,) identities: the file's own, or else found by following people through a clip; photos are counted through."""
+    persons = np.array([0 if record.person is None else record.person for record in records], dtype=np.int64)
+    sequences: dict[str, list[int]] = {}
+    for row, record in enumerate(records):
+        sequences.setdefault(record.sequence, []).append(row)
+    for rows in sequences.values():
+        if all(records[row].person is not None for row in rows):
+            continue
+        frames: dict[int, list[int]] = {}
+        for row in rows:
+            frame = records[row].frame
+            frames.setdefault(-1 if frame is None else frame, []).append(row)
+        alone = all(len(together) == 1 for together in frames.values())
+        if len(frames) == 1:
+            persons[rows] = range(len(rows))
+        else:
+            persons[rows] = 0 if alone else _followed(frames, rows, keypoints, scores)
+    return persons
+
+
+def _followed(
+    frames: Mapping[int, Sequence[int]], rows: Sequence[int], keypoints: FloatArray, scores: FloatArray
+) -> list[int]:
+    """Identities of the people of one clip, 0 for who is seen longest.
+
+    Args:
+        frames: number of the frame -> rows of the people in it.
+        rows: all rows of the clip.
+        keypoints: (N, J, 2) pixels.
+        scores: (N, J).
+    """
+    tracker = Tracker()
+    row_of: dict[int, int] = {}
+    for frame in sorted(frames):
+        people = [_detection(keypoints[row], scores[row]) for row in frames[frame]]
+        row_of |= {id(person): row for person, row in zip(people, frames[frame], strict=True)}
+        tracker.update(frame, people)
+    number: dict[int, int] = {}
+    for i, track in enumerate(sorted(tracker.tracks, key=len, reverse=True)):
+        number |= {row_of[id(person)]: i for person in track.found.values()}
+    return [number[row] for row in rows]
+
+
+def _detection(keypoints: FloatArray, scores: FloatArray) -> Detection:
+    seen = keypoints[np.isfinite(keypoints).all(axis=-1)]
+    box = np.concatenate([seen.min(axis=0), seen.max(axis=0)]) if len(seen) else np.zeros(4)
+    return Detection(keypoints, scores, box)
 
 
 def _shortened(values: Sequence[int], most: int = 12) -> str:
