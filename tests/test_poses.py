@@ -184,6 +184,7 @@ def test_mirrored_exchanges_sides_in_2d_3d_and_scores():
     np.testing.assert_allclose(mirrored.keypoints[:, left, 0], 2 * 500 - poses.keypoints[:, right, 0], rtol=1e-5)
     np.testing.assert_array_equal(mirrored.joints[:, left], poses.joints[:, right] * [-1, 1, 1])
     np.testing.assert_array_equal(mirrored.scores[:, left], poses.scores[:, right])
+    np.testing.assert_array_equal(mirrored.root_position, poses.root_position * [-1, 1, 1])
     by_size = dataclasses.replace(poses, intrinsics=None, image_size=np.tile([600, 800], (4, 1))).mirrored()
     np.testing.assert_allclose(by_size.keypoints[:, left, 0], 600 - poses.keypoints[:, right, 0], atol=1e-3)
 

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfar.errors import InputError
@@ -71,6 +71,7 @@ def same_numbers(read: PoseSet, poses: PoseSet) -> None:
     assert read.skeleton == poses.skeleton
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]))
 def test_poses_there_and_back(tmp_path_factory, seed, dtype):
     folder, poses = tmp_path_factory.mktemp("tables"), make(seed=seed, dtype=dtype)
