@@ -13,6 +13,9 @@ import pytest
 hypothesis.settings.register_profile("nearfar", deadline=None)  # no test judges by the clock
 hypothesis.settings.load_profile("nearfar")
 
+# Small networks run fastest on one thread, and tests must not fight each other (or their own children) for cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SHARED = Path(os.environ.get("NEARFAR_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 

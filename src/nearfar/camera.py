@@ -110,9 +110,9 @@ def fit_translation(joints: npt.ArrayLike, rays: npt.ArrayLike) -> FloatArray:
         (N, 3) mm; NaN where fewer than three joints can be used or they do not fix a distance.
     """
     p, r = np.asarray(joints, dtype=np.float64), np.asarray(rays, dtype=np.float64)
-    w = (np.isfinite(p).all(-1) & np.isfinite(r).all(-1)).astype(np.float64)
+    w = np.all(np.isfinite(p[..., :2] + p[..., 2:] + r), axis=-1).astype(np.float64)
     p, r = np.nan_to_num(p), np.nan_to_num(r)
-    n, sums = w.sum(-1), (w[..., None] * r).sum(-2)
+    n, sums = np.sum(w, axis=-1), (w[..., None] * r).sum(-2)
     target = r * p[..., 2:] - p[..., :2]  # t_x − r_x t_z = r_x z − x, and the same for y
     right = (w[..., None] * target).sum(-2)
     normal = np.zeros((len(p), 3, 3))

@@ -43,10 +43,10 @@ def similarity_align(source: npt.ArrayLike, target: npt.ArrayLike) -> tuple[Floa
     import torch
 
     x, y = (np.array(a, dtype=np.float64) for a in (source, target))
-    both = np.isfinite(x).all(axis=-1) & np.isfinite(y).all(axis=-1)
+    both = np.all(np.isfinite(x) & np.isfinite(y), axis=-1)
     x0, y0 = np.where(both[..., None], x, 0), np.where(both[..., None], y, 0)
     weights = torch.from_numpy(both.astype(np.float64))
-    enough: npt.NDArray[np.bool_] = np.asarray(both.sum(axis=-1) >= 3)
+    enough = np.asarray(np.sum(both, axis=-1) >= 3)
     weights[torch.from_numpy(np.asarray(~enough))] = 1.0  # the registration is meaningless there, and masked below
     rotation, translation, scale = roma.rigid_points_registration(
         torch.from_numpy(x0), torch.from_numpy(y0), weights=weights, compute_scaling=True

@@ -102,16 +102,21 @@ def _mean_distance(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean over joints of the distance, joints with a NaN target left out (without a NaN in the gradient)."""
     present = ~torch.isnan(target).any(-1)
     offset = torch.where(present[..., None], predicted - target, 1.0)
-    return (torch.linalg.vector_norm(offset, dim=-1) * present).sum() / present.sum().clamp(min=1)
+    return (_norm(offset) * present).sum() / present.sum().clamp(min=1)
 
 
 def root_loss(joints: Tensor, root: int) -> Tensor:
     """Mean distance (mm) of the predicted root from the origin (PAPER.md 3)."""
-    return torch.linalg.vector_norm(joints[:, root], dim=-1).mean()
+    return _norm(joints[:, root]).mean()
 
 
 def _lengths(joints: Tensor, limbs: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(joints[:, limbs[:, 1]] - joints[:, limbs[:, 0]], dim=-1)
+    return _norm(joints[:, limbs[:, 1]] - joints[:, limbs[:, 0]])
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    length: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return length
 
 
 def limb_proportion_loss(joints: Tensor, limbs: Tensor, unit: Tensor, reference: Tensor) -> Tensor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from nearfar.datasets import load_labels
+from nearfar.datasets.cmu_benchmark import LabelColumn
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
 from nearfar.poses import PoseSet
@@ -13,8 +14,8 @@ from nearfar.poses import PoseSet
 
 def labels_of(name: str, data: Path, poses: PoseSet) -> RelativeLabels:
     """Labels by column of the benchmark file `data`, or from a label file of their own."""
-    if name == "answer" or name == "crowd_answer":  # noqa: PLR1714 (this narrows the type)
-        return load_labels(data, poses=poses, column=name)
+    if name in get_args(LabelColumn):
+        return load_labels(data, poses=poses, column=cast("LabelColumn", name))
     if not Path(name).exists():
         raise InputError(f"--labels {name}: neither a label file nor one of answer, crowd_answer")
     return load_labels(name, poses=poses)

@@ -36,6 +36,9 @@ SCHEMA = "nearfar-lifter-1"
 MIN_JOINTS = 4
 """Fewest keypoints (the root among them) from which a pose is lifted."""
 
+SMALLEST_RAY = 1e-3
+"""Smallest slope between the root's ray and the farthest joint's that is taken for a person (500 m away)."""
+
 FloatArray = npt.NDArray[np.floating[Any]]
 
 
@@ -157,12 +160,24 @@ class Lifter:
         except ValueError:
             raise InputError(f"intrinsics: shape {used.shape} does not fit keypoints {points.shape}") from None
         flat, k = points.reshape(-1, *points.shape[-2:]), full.reshape(-1, 4)
+        self._check_apparent_size(flat, k)
         joints, root = predict(self.network, flat, k)
-        present = np.isfinite(flat).all(axis=-1)
-        usable = present[:, self.skeleton.root_index] & (present.sum(axis=1) >= MIN_JOINTS)
+        present = np.all(np.isfinite(flat), axis=-1)
+        usable = present[:, self.skeleton.root_index] & (np.sum(present, axis=1) >= MIN_JOINTS)
         joints = np.where((present & usable[:, None])[..., None], joints, np.nan)
         root = np.where(usable[:, None], root, np.nan)
-        return joints.reshape(*batch, -1, 3), root.reshape(*batch, 3), used
+        return joints.reshape(*batch, *joints.shape[1:]), root.reshape(*batch, 3), used
+
+    def _check_apparent_size(self, points: FloatArray, intrinsics: FloatArray) -> None:
+        """Refuse keypoints that their intrinsics cannot have seen: a person of a thousandth of a radian or less."""
+        rays = keypoints_to_rays(points, intrinsics)
+        offsets = np.linalg.norm(rays - rays[:, [self.skeleton.root_index]], axis=-1)
+        largest = np.max(offsets[np.isfinite(offsets)], initial=0.0)
+        if 0 < largest < SMALLEST_RAY:
+            raise InputError(
+                "keypoints and intrinsics do not belong together: the largest person fills "
+                f"{largest:.1g} of the focal length; are the keypoints normalised, or the intrinsics of another image?"
+            )
 
     def save(self, path: str | Path) -> None:
         """Write one ``.safetensors`` file: weights, and in its header configuration, skeleton and model card."""

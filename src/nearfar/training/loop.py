@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,8 @@ from nearfar.training.objective import LimbReference, objective
 
 __all__ = ["resolve_device", "train"]
 
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = float(os.environ.get("NEARFAR_CHECKPOINT_SECONDS", "60"))
+"""A checkpoint is written after this many seconds, and after every epoch."""
 LOG_EVERY = 50
 
 

@@ -1,0 +1,100 @@
+"""The losses against hand-computed values, and their gradients against finite differences."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from nearfar import losses
+
+JOINTS = torch.tensor([[[0.0, 0, 0], [0, 3, 4], [0, 3, 14]], [[1.0, 2, 2], [1, 2, 12], [1, 26, 22]]])
+
+
+def test_depth_differences_are_a_minus_b() -> None:
+    assert losses.depth_differences(JOINTS, torch.tensor([[0, 1], [2, 0]])).tolist() == [-4.0, 20.0]
+
+
+def test_batch_normalised_order_loss_matches_the_paper() -> None:
+    difference, relation = torch.tensor([10.0, -30.0, 20.0]), torch.tensor([1.0, 1.0, 0.0])
+    d = [0.5, -1.5, 1.0]  # divided by the batch mean of 20
+    expected = (math.log(1 + math.exp(-2.5 * d[0])) + math.log(1 + math.exp(-2.5 * d[1])) + d[2] ** 2) / 3
+    assert losses.batch_normalised_order_loss(difference, relation).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_batch_normalised_order_loss_survives_extreme_differences() -> None:
+    difference = torch.tensor([1e9, 0.0, 0.0, 0.0] * 50, requires_grad=True)
+    loss = losses.batch_normalised_order_loss(difference, -torch.ones(200))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(difference.grad).all()
+
+
+def test_softplus_order_loss() -> None:
+    loss = losses.softplus_order_loss(torch.tensor([30.0, 60.0]), torch.tensor([-1.0, 0.0]))
+    assert loss.item() == pytest.approx((math.log(1 + math.e) + 4) / 2, rel=1e-6)
+
+
+def test_crowd_likelihood_loss() -> None:
+    loss = losses.crowd_likelihood_loss(torch.tensor([200.0]), torch.tensor([-1.0]))
+    assert loss.item() == pytest.approx(-math.log(0.5 - 0.49 * math.tanh(0.5)), rel=1e-6)
+    wrong = losses.crowd_likelihood_loss(torch.tensor([1e9]), torch.tensor([-1.0]))
+    assert wrong.item() == pytest.approx(math.log(100), rel=1e-4)  # one wrong answer costs no more
+
+
+@pytest.mark.parametrize("loss", [losses.softplus_order_loss, losses.crowd_likelihood_loss])
+def test_order_losses_push_the_right_way(loss) -> None:
+    for relation in (1.0, -1.0):
+        difference = torch.zeros(1, requires_grad=True)
+        loss(difference, torch.tensor([relation])).backward()
+        assert torch.sign(-difference.grad).item() == relation
+    equal = torch.tensor([50.0], requires_grad=True)
+    loss(equal, torch.zeros(1)).backward()
+    assert equal.grad.item() > 0  # "equal" pulls the two together
+
+
+def test_scaled_orthographic_reprojection() -> None:
+    pixels = torch.zeros(2, 3, 2)
+    scale = torch.tensor([1.0, 0.5])
+    expected = ((0 + 3 + 3) + 0.5 * (math.sqrt(5) + math.sqrt(5) + math.hypot(1, 26))) / 6
+    got = losses.scaled_orthographic_reprojection_loss(JOINTS, scale, pixels)
+    assert got.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_inverse_distance_reprojection_is_perspective() -> None:
+    joints = torch.tensor([[[0.0, 0, 0], [300, -200, 500]]])
+    distance = 4000.0
+    focal = torch.tensor([[1000.0, 1100.0]])
+    pixels = torch.tensor([[[0.0, 0.0], [1000 * 300 / 4500, -1100 * 200 / 4500]]])
+    loss = losses.inverse_distance_reprojection_loss(joints, torch.tensor([1 / distance]), pixels, focal)
+    assert loss.item() == pytest.approx(0, abs=1e-4)
+
+
+def test_a_missing_keypoint_takes_no_part_and_leaves_no_nan_in_the_gradient() -> None:
+    joints = JOINTS.clone().requires_grad_()
+    pixels = torch.zeros(2, 3, 2)
+    pixels[0, 1] = torch.nan
+    loss = losses.scaled_orthographic_reprojection_loss(joints, torch.ones(2), pixels)
+    loss.backward()
+    assert torch.isfinite(joints.grad).all()
+    assert (joints.grad[0, 1] == 0).all()
+
+
+def test_limb_losses() -> None:
+    limbs, unit = torch.tensor([[0, 1], [1, 2]]), torch.tensor([[0, 1]])
+    # lengths: 5 and 10; 10 and 26
+    assert losses.limb_proportion_loss(JOINTS, limbs, unit, torch.tensor([1.0, 2.0])).item() == pytest.approx(0.6 / 4)
+    expected = (0 + 0 + math.log(2) + math.log(2.6)) / 4
+    assert losses.limb_length_loss(JOINTS, limbs, torch.tensor([5.0, 10.0])).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_joint_losses_leave_missing_targets_out() -> None:
+    target = JOINTS + 2
+    target[0, 0, 0] = torch.nan
+    assert losses.joint_mse_loss(JOINTS, target).item() == pytest.approx(4)
+    assert losses.joint_l1_loss(JOINTS, target).item() == pytest.approx(2)
+
+
+def test_root_loss() -> None:
+    assert losses.root_loss(JOINTS, 0).item() == pytest.approx(1.5)
