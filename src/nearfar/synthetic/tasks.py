@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nearfar.synthetic import gait
 from nearfar.synthetic.arms import ARM_DOFS, gesture
-from nearfar.synthetic.body import COLUMNS, LIMITS
+from nearfar.synthetic.body import COLUMNS, DOFS, LIMITS
 from nearfar.synthetic.draw import neutral, put, spread
 
 __all__ = ["TASKS", "Task"]
@@ -289,25 +289,42 @@ def _lie(rng: np.random.Generator, s: int, k: int) -> Array:
 
 
 def _free(rng: np.random.Generator, s: int, k: int) -> Array:
-    """A wander through the whole range of motion: every joint anywhere within its limits, poses held now and then."""
+    """A wander through the whole range of motion, poses held now and then.
+
+    Every joint goes anywhere within its limits; or, as in an examination of the joints, a few at a time go through
+    their ranges, often on both sides alike, from hanging or from held-out arms.
+    """
     half = (k + 1) // 2
     pose = neutral(s, half)
     # Beta(2, 2) keeps off the ends of the ranges, where nobody stays long.
     anywhere = LIMITS[0] + (LIMITS[1] - LIMITS[0]) * rng.beta(2, 2, pose.shape)
-    standing = slice(COLUMNS["planted"].start, None)
-    whole_body = [COLUMNS["pelvis_tilt"].start, COLUMNS["pelvis_roll"].start, COLUMNS["pelvis_turn"].start]
-    keep = np.zeros(LIMITS.shape[1], bool)
-    keep[standing] = keep[whole_body] = True
     share = rng.uniform(0.3, 1, (s, 1, 1))  # of the way from neutral
-    pose = np.where(keep, pose, pose + share * (anywhere - pose))
+    wild = pose + share * (anywhere - pose)
+    gesturing = wild.copy()
+    gesture(rng, gesturing)
+    wild = np.where(rng.random((s, 1, 1)) < 0.4, gesturing, wild)
+
+    examined = pose.copy()
+    examined[..., COLUMNS["shoulder_flexion"]] += 85 * (rng.random((s, 1, 1)) < 0.25)
+    examined[..., COLUMNS["shoulder_abduction"]] += 80 * (rng.random((s, 1, 1)) < 0.35)
+    through = LIMITS[0] + (LIMITS[1] - LIMITS[0]) * rng.random(pose.shape)
+    examined = np.where(rng.random((s, 1, LIMITS.shape[1])) < 0.15, through, examined)
+    left, right = (np.array([COLUMNS[dof.name].start + i for dof in DOFS if dof.paired]) for i in (0, 1))
+    alike = rng.random((s, 1, 1)) < 0.6
+    examined[..., right] = np.where(alike, examined[..., left], examined[..., right])
+
+    exam = rng.random((s, 1, 1)) < 0.3
+    moving = np.where(exam, examined, wild)
+    first_of_stance = COLUMNS["pelvis_tilt"].start
+    trunk = slice(COLUMNS["lumbar_flexion"].start, COLUMNS["planted"].start)
+    pose[..., :first_of_stance] = moving[..., :first_of_stance]
+    pose[..., trunk] = moving[..., trunk]
     _stance(rng, pose, (0.9, 0.12))
     pose[..., COLUMNS["planted"]] = rng.random((s, 1, 2)) < 0.7
-    put(rng, pose, "pelvis_tilt", 10, 18)
+    pose[..., COLUMNS["pelvis_height"]] += np.where(exam, 0.08, 0)
+    put(rng, pose, "pelvis_tilt", 10 - 7 * exam, 18)
     put(rng, pose, "pelvis_roll", 0, 8)
     put(rng, pose, "hip_rotation", -5, 18)
-    gesturing = pose.copy()
-    gesture(rng, gesturing)
-    pose = np.where(rng.random((s, 1, 1)) < 0.4, gesturing, pose)
     return np.repeat(pose, 2, axis=1)[:, :k]
 
 
