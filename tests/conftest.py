@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,15 @@ def benchmark_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("cmu_benchmark")
     subprocess.run([sys.executable, shared / "tools" / "cmu_benchmark.py", folder], check=True, capture_output=True)
     return folder
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail when a test was skipped for a reason that $NEARFAR_FAIL_ON_SKIP (a regular expression) does not allow."""
+    forbidden = os.environ.get("NEARFAR_FAIL_ON_SKIP")
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not forbidden or reporter is None:
+        return
+    reasons = [str(report.longrepr) for report in reporter.stats.get("skipped", [])]
+    if wrong := [reason for reason in reasons if re.search(forbidden, reason)]:
+        reporter.write_line(f"{len(wrong)} tests were skipped that must run here, the first: {wrong[0]}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

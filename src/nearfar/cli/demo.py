@@ -123,8 +123,8 @@ def _write_report(
     rows = [[name, *(report[key] for key in columns)] for name, report in reports.items()]
     ratio = reports[LABELS]["pa_mpjpe"] / reports[FULL]["pa_mpjpe"]
     told = (
-        f"Both networks are the same and saw the same {demo.frames} frames for {demo.epochs} epochs. One was told all 3D "
-        "joints; the other one thing a frame: which of two joints is nearer to the camera. Its PA-MPJPE is "
+        f"Both networks are the same and saw the same {demo.frames} frames for {demo.epochs} epochs. One was told all "
+        "3D joints; the other one thing a frame: which of two joints is nearer to the camera. Its PA-MPJPE is "
         f"{ratio:.2f} times the other's, on people that neither has seen."
     )
     sections = [

@@ -1,0 +1,36 @@
+# Everything from a fresh machine: `make demo`, `make test`. Both set up .venv first.
+
+PYTHON ?= python3
+# The version that CI runs with; a CPU build of it is enough for everything here.
+TORCH ?= torch==2.13.0
+VENV ?= .venv
+BIN = $(VENV)/bin
+VIDEO ?=
+
+.PHONY: demo test check docs setup clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group test --group lint --group docs
+	touch $@
+
+demo: setup
+	$(BIN)/nearfar demo --out demo $(if $(VIDEO),--video "$(VIDEO)")
+
+test: setup
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+docs: setup
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) demo docs/_build
