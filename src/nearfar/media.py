@@ -193,12 +193,9 @@ def _open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
-            raise InputError(f"{path}: no moving pictures in this file, only {_other_streams(container)}")
+            others = ", ".join(sorted({stream.type for stream in container.streams}))
+            raise InputError(f"{path}: no moving pictures in it, {f'only {others}' if others else 'perhaps cut off'}")
         yield container, streams[0]
-
-
-def _other_streams(container: Any) -> str:
-    return ", ".join(sorted({stream.type for stream in container.streams if stream.type != "video"})) or "a cover"
 
 
 def _frame_rate(stream: Any) -> float | None:

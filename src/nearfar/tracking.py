@@ -134,14 +134,6 @@ class Track:
         self.first, self.last = min(self.first, frame), max(self.last, frame)
         self.found[frame] = person
 
-    def gap(self, frame: int) -> int:
-        """Frames from the track's nearer end to a frame outside of it; not positive within."""
-        return max(frame - self.last, self.first - frame)
-
-    def nearest(self, frame: int) -> Detection:
-        """The person at the end of the track that is nearer to a frame outside of it."""
-        return self.found[self.last if frame > self.last else self.first]
-
     def __len__(self) -> int:
         return len(self.found)
 
@@ -164,9 +156,9 @@ class Tracker:
         """The tracks that may go on in a frame: those last found at most `LONGEST_GAP` seconds before it."""
         return [track for track in self.tracks if 0 < frame - track.last <= max(LONGEST_GAP * self.fps, 1)]
 
-    def expected(self, track: Track, frame: int) -> tuple[Detection, float]:
-        """The person at the nearer end of a track, and how far they may have moved by a frame outside of it."""
-        return track.nearest(frame), TOLERANCE + SPEED * track.gap(frame) / self.fps
+    def tolerance(self, frames: int) -> float:
+        """How far a person may have moved in some frames, as a tolerance of `pose_similarity`."""
+        return TOLERANCE + SPEED * frames / self.fps
 
     def update(self, frame: int, people: Sequence[Detection], begin: bool = True) -> list[Track]:
         """Join the people found in one frame, each once, to the tracks that they continue.
@@ -180,8 +172,10 @@ class Tracker:
             New tracks, of the people who continue none.
         """
         alive = self.alive(frame)
-        expected = [self.expected(track, frame) for track in alive]
-        similarities = [[pose_similarity(last, one, moved) for one in people] for last, moved in expected]
+        similarities = [
+            [pose_similarity(track.found[track.last], one, self.tolerance(frame - track.last)) for one in people]
+            for track in alive
+        ]
         pairs = match(np.reshape(similarities, (len(alive), len(people))), SAME_PERSON)
         for row, column in pairs:
             alive[row].add(frame, people[column])

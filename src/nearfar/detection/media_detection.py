@@ -152,8 +152,7 @@ def _rows(
         order = steady_sides(points, np.array([one.size for one in people]), times[rows], skeleton)
         points = np.take_along_axis(points, order[..., None], axis=1)
         limits = np.stack(sizes, axis=-1)[rows, None]
-        inside = (points >= -MARGIN * limits) & (points <= (1 + MARGIN) * limits)  # False for NaN
-        there = inside.all(axis=-1)
-        keypoints[row, rows] = np.where(there[..., None], points, np.nan)
+        there = np.all((points >= -MARGIN * limits) & (points <= (1 + MARGIN) * limits), axis=-1)  # False for NaN
+        keypoints[row, rows] = np.where(np.expand_dims(there, -1), points, np.nan)
         scores[row, rows] = np.where(there, np.take_along_axis(sure, order, axis=1), 0.0)
     return keypoints.reshape(-1, joints, 2), scores.reshape(-1, joints)

@@ -13,7 +13,7 @@ import numpy as np
 
 from nearfar.detection.base import Detection, Detector, Image
 from nearfar.media import Frame
-from nearfar.tracking import SAME_PERSON, TOLERANCE, Track, Tracker, is_known, pose_similarity, suppress_duplicates
+from nearfar.tracking import SAME_PERSON, TOLERANCE, Tracker, is_known, pose_similarity, suppress_duplicates
 
 __all__ = ["find_people", "follow_people", "look_again", "tiles"]
 
@@ -116,8 +116,8 @@ def _look(detector: Detector, image: Image, x: int, y: int, side: int) -> list[D
 def follow_people(detector: Detector, frames: Iterable[Frame], fps: float) -> Tracker:
     """Everybody in a clip, through time.
 
-    Every `SEARCH_EVERY` frames the whole image is searched; someone new is then also followed back in time through
-    the frames since the last search, which are kept in memory.
+    Every `SEARCH_EVERY` frames the whole image is searched; someone new, or found again, is then also followed back
+    in time through the frames since the last search, which are kept in memory.
 
     Args:
         detector: finds the people.
@@ -131,29 +131,39 @@ def follow_people(detector: Detector, frames: Iterable[Frame], fps: float) -> Tr
         searching = detector.finds_all or frame.index % SEARCH_EVERY == 0
         if searching:
             people = find_people(detector, frame.image, people)
-        new = tracker.update(frame.index, suppress_duplicates(people)[:MOST_PEOPLE], begin=searching)
+        tracker.update(frame.index, suppress_duplicates(people)[:MOST_PEOPLE], begin=searching)
         if not detector.finds_all:
-            for track in new:
-                _follow_back(detector, recent, tracker, track)
+            _follow_back(detector, tracker, frame.index, recent)
             recent.append(frame)
     return tracker
 
 
 def _follow(detector: Detector, tracker: Tracker, frame: Frame) -> list[Detection]:
     """The people of the tracks that came near a frame, where they are found in it."""
-    tracks = [track for track in tracker.alive(frame.index) if track.gap(frame.index) <= FOLLOW_LOST]
-    people = [look_again(detector, frame.image, *tracker.expected(track, frame.index)) for track in tracks]
+    people = [
+        look_again(detector, frame.image, track.found[track.last], tracker.tolerance(frame.index - track.last))
+        for track in tracker.alive(frame.index)
+        if frame.index - track.last <= FOLLOW_LOST
+    ]
     return [person for person in people if person is not None]
 
 
-def _follow_back(detector: Detector, recent: Iterable[Frame], tracker: Tracker, track: Track) -> None:
-    """Extend a new track backward in time, until its person is lost or turns out to be somebody known."""
-    for frame in reversed(list(recent)):
-        person = look_again(detector, frame.image, *tracker.expected(track, frame.index))
-        if person is None:
-            return
-        if known := tracker.holder(frame.index, person):
-            if known.last == frame.index:
-                tracker.merge(known, track)
-            return
-        track.add(frame.index, person)
+def _follow_back(detector: Detector, tracker: Tracker, index: int, recent: Sequence[Frame]) -> None:
+    """Extend the tracks that begin, or begin again, with a frame back in time through the frames before it.
+
+    Each ends where its person is lost, was found already, or turns out to be somebody known.
+    """
+    for track in [track for track in tracker.tracks if track.last == index and index - 1 not in track.found]:
+        person = track.found[index]
+        for frame in reversed(recent):
+            earlier = (
+                None if frame.index in track.found else look_again(detector, frame.image, person, tracker.tolerance(1))
+            )
+            if earlier is None:
+                break
+            if known := tracker.holder(frame.index, earlier):
+                if known.last == frame.index < track.first:
+                    tracker.merge(known, track)
+                break
+            track.add(frame.index, earlier)
+            person = earlier

@@ -73,7 +73,7 @@ def _flips(own: Array, mirrored: Array, sizes: Array, time: Array) -> npt.NDArra
     for t in range(1, frames):
         total = cost[:, None] + moved[t - 1]
         came_from[t] = total.argmin(axis=0)
-        cost = total.min(axis=0) + [0.0, price[t - 1]]
+        cost = total.min(axis=0) + np.array([0.0, price[t - 1]])
     flips = np.zeros(frames, np.bool_)
     state = int(cost.argmin())
     for t in reversed(range(frames)):
