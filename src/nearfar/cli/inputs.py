@@ -18,7 +18,7 @@ def labels_of(name: str, data: Path, poses: PoseSet) -> RelativeLabels:
         return load_labels(data, poses=poses, column=cast("LabelColumn", name))
     if not Path(name).exists():
         raise InputError(f"--labels {name}: neither a label file nor one of answer, crowd_answer")
-    return load_labels(name, poses=poses)
+    return load_labels(name, skeleton=poses.skeleton, poses=poses)
 
 
 def training_card(poses: PoseSet, labels: RelativeLabels | None, preset: str) -> dict[str, Any]:

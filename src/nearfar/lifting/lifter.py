@@ -214,7 +214,7 @@ def predict(
         for start in range(0, len(keypoints), batch_size):
             rows = slice(start, start + batch_size)
             points, k = (
-                torch.from_numpy(np.ascontiguousarray(array[rows], dtype=np.float32)).to(device)
+                torch.from_numpy(np.array(array[rows], dtype=np.float32)).to(device)
                 for array in (keypoints, intrinsics)
             )
             prediction = network.lift(points, k)

@@ -1,0 +1,15 @@
+"""Sphinx configuration."""
+
+from importlib.metadata import version as installed_version
+
+project = "nearfar"
+author = "The nearfar authors"
+release = version = installed_version("nearfar")
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "nearfar"
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"

@@ -1,0 +1,219 @@
+"""The command line: what it writes, what it says, and how it fails (one line, exit code 2, nothing half-written)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nearfar import PoseSet, RelativeLabels, get_skeleton, load, synthetic_poses
+from nearfar.cli import COMMANDS, main
+from nearfar.lifting import Lifter
+from nearfar.lifting.network import build_network
+from nearfar.presets import NetworkConfig
+from nearfar.training import read_log
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """poses.npz, poses.labels.parquet and weights.safetensors, made by the commands themselves."""
+    folder = tmp_path_factory.mktemp("cli")
+    assert (
+        main(["data", "synthetic", str(folder / "poses.npz"), "--frames", "300", "--views", "1", "--pairs", "2"]) == 0
+    )
+    train = ["train", "--data", str(folder / "poses.npz"), "--labels", str(folder / "poses.labels.parquet")]
+    small = ["--network.width", "32", "--epochs", "2", "--batch-size", "32", "--val", str(folder / "poses.npz")]
+    assert main([*train, *small, "--out", str(folder / "run")]) == 0
+    return folder
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Run a command that must fail with exit code 2 and one line; return the line."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1, errors
+    assert errors[0].startswith("nearfar: error: ")
+    return errors[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert "usage: nearfar " + command in capsys.readouterr().out
+    assert f"`nearfar {command}`" in (DOCS / "commands.md").read_text("utf-8")
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    usage = capsys.readouterr().out
+    assert all(command in usage for command in COMMANDS)
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"nearfar \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_unknown_command_and_flags(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert "no command 'lfit'; known: lift" in fails(capsys, "lfit")
+    assert main(["train", "--data", "x.npz", "--out", "y", "--learning-rat", "1"]) == 2
+    assert "learning-rat" in "".join(capsys.readouterr())
+    message = fails(capsys, "train", "--data", folder / "poses.npz", "--out", folder / "no", "--preset", "papr")
+    assert "no preset 'papr'; known: default, crowd, ceiling, paper, supervised" in message
+
+
+def test_train_wrote_a_run(folder: Path) -> None:
+    rows = read_log(folder / "run" / "log.jsonl")
+    assert [row["epoch"] for row in rows if "val_pa_mpjpe" in row] == [1, 2]
+    card = load(folder / "run" / "weights.safetensors").card
+    assert card["supervision"] == "600 relative depth labels"
+    assert card["training"]["network"]["width"] == 32
+
+
+def test_evaluate_writes_the_keys_that_others_build_on(folder: Path) -> None:
+    out = folder / "report.json"
+    files = ["--json", str(out), "--markdown", str(folder / "report.md"), "--figure", str(folder / "report.png")]
+    weights = ["--weights", str(folder / "run" / "weights.safetensors")]
+    assert main(["evaluate", *weights, "--data", str(folder / "poses.npz"), *files]) == 0
+    report = json.loads(out.read_text())
+    keys = ("pa_mpjpe", "n_mpjpe", "mpjpe", "relative_depth_accuracy", "relative_depth_accuracy_100mm", "scaled_mpjpe")
+    assert all(np.isfinite(report[key]) for key in (*keys, "pck_150mm", "auc", "limb_proportion_error"))
+    assert set(report["per_joint"]) == set(get_skeleton("h36m17").joints)
+    assert sum(entry["poses"] for entry in report["per_action"].values()) == report["poses"] == 300
+    assert "PA-MPJPE" in (folder / "report.md").read_text()
+    assert (folder / "report.png").read_bytes().startswith(b"\x89PNG")
+    documented = (DOCS / "evaluation.md").read_text("utf-8")
+    assert all(f"`{key}`" in documented for key in report if key not in {"weights", "data", "poses"})
+
+
+def test_lift_keypoints_of_another_program(folder: Path, tmp_path: Path) -> None:
+    poses = PoseSet.load(folder / "poses.npz").select(slice(0, 20))
+    np.save(tmp_path / "keypoints.npy", poses.keypoints)
+    arguments = ["--skeleton", "h36m17", "--image-size", "1000x1000", "--out", str(tmp_path / "out")]
+    weights = ["--weights", str(folder / "run" / "weights.safetensors")]
+    assert main(["lift", str(tmp_path / "keypoints.npy"), *arguments, *weights]) == 0
+    lifted = PoseSet.load(tmp_path / "out" / "poses.npz")
+    assert lifted.frame == "root"
+    assert np.isfinite(lifted.joints).all()
+    assert "assumed" in lifted.provenance["intrinsics"]
+    assert "<html" in (tmp_path / "out" / "view.html").read_text("utf-8")
+    assert main(["view", str(tmp_path / "out" / "poses.npz"), "--out", str(tmp_path / "again.html")]) == 0
+    known = ["--intrinsics", "1000", "1000", "500", "500", "--no-view"]
+    assert main(["lift", str(tmp_path / "keypoints.npy"), *arguments, *weights, *known]) == 0
+    assert PoseSet.load(tmp_path / "out" / "poses.npz").provenance["intrinsics"] == "given"
+
+
+def test_convert_there_and_back(folder: Path, tmp_path: Path) -> None:
+    for name in ("poses.csv", "poses.json", "again.npz"):
+        assert main(["data", "convert", str(folder / "poses.npz"), str(tmp_path / name)]) == 0
+    assert main(["data", "convert", str(tmp_path / "poses.json"), str(tmp_path / "back.npz")]) == 0
+    first, back = PoseSet.load(tmp_path / "again.npz"), PoseSet.load(tmp_path / "back.npz")
+    assert (first.keypoints == back.keypoints.astype(np.float32)).all()
+    assert (first.joints == back.joints.astype(np.float32)).all()
+    labels = folder / "poses.labels.parquet"
+    assert main(["data", "convert", str(labels), str(tmp_path / "labels.csv"), "--labels"]) == 0
+    assert main(["data", "convert", str(tmp_path / "labels.csv"), str(tmp_path / "labels.parquet"), "--labels",
+                 "--skeleton", "h36m17"]) == 0  # fmt: skip
+    one, two = RelativeLabels.load(labels), RelativeLabels.load(tmp_path / "labels.parquet")
+    assert (one.pair == two.pair).all()
+    assert (one.relation == two.relation).all()
+
+
+def test_info(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "info", str(folder / "poses.npz")]) == 0
+    out = capsys.readouterr().out
+    assert "300 poses of skeleton h36m17 (17 joints)" in out
+    assert "keypoints: pixels, 100.0 % present" in out
+
+
+def test_bad_files_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = ("--weights", folder / "run" / "weights.safetensors", "--out", tmp_path / "out")
+    assert "no weights 'nothing'" in fails(capsys, "lift", "x.mp4", "--weights", "nothing")
+    assert "missing.mp4" in fails(capsys, "lift", "missing.mp4", *weights)
+    (tmp_path / "empty").mkdir()
+    assert "empty" in fails(capsys, "lift", tmp_path / "empty", *weights)
+    for name in ("cut.mp4", "cut.jpg", "cut.json", "cut.npz", "cut.npy", "cut.csv"):
+        (tmp_path / name).write_bytes(b"")
+        assert name in fails(capsys, "lift", tmp_path / name, *weights)
+        (tmp_path / name).write_bytes(b"\x00\x01nonsense" * 20)
+        assert name in fails(capsys, "lift", tmp_path / name, *weights)
+    np.save(tmp_path / "few.npy", np.zeros((3, 5, 2)))
+    assert "few.npy" in fails(capsys, "lift", tmp_path / "few.npy", "--skeleton", "coco17", *weights)
+    np.save(tmp_path / "normalised.npy", np.random.default_rng(0).random((3, 17, 2)))
+    assert "normalised" in fails(capsys, "lift", tmp_path / "normalised.npy", "--skeleton", "coco17", *weights)
+    size = ("--skeleton", "coco17", "--image-size", "wide")
+    assert "1920x1080" in fails(capsys, "lift", tmp_path / "few.npy", *size, *weights)
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_input_is_checked(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = ("train", "--data", folder / "poses.npz", "--out", tmp_path / "run")
+    assert "neither a label file" in fails(capsys, *start, "--labels", "answers")
+    assert "at least 1" in fails(capsys, *start, "--labels", folder / "poses.labels.parquet", "--epochs", "0")
+    table = "pose,joint_a,joint_b,relation\n0,neck,mid_hip,1\n{}\n"
+    for row, what in (("0,neck,tail,1", "tail"), ("0,neck,neck,1", "itself"), ("999,neck,mid_hip,1", "999"),
+                      ("1,neck,mid_hip,2", "2")):  # fmt: skip
+        (tmp_path / "labels.csv").write_text(table.format(row))
+        assert what in fails(capsys, *start, "--labels", tmp_path / "labels.csv")
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_evaluating_without_truth_or_on_another_skeleton(folder: Path, tmp_path: Path, capsys) -> None:
+    poses = synthetic_poses(20, seed=0)
+    PoseSet(poses.skeleton, keypoints=poses.keypoints).save(tmp_path / "flat.npz")
+    weights = ("--weights", folder / "run" / "weights.safetensors")
+    assert "no 3D joints" in fails(capsys, "evaluate", "--data", tmp_path / "flat.npz", *weights)
+    other = Lifter(build_network(NetworkConfig(width=8), get_skeleton("body25")).eval())
+    other.save(tmp_path / "body25.safetensors")
+    message = fails(capsys, "evaluate", "--data", folder / "poses.npz", "--weights", tmp_path / "body25.safetensors")
+    assert "cannot map skeleton 'h36m17' to 'body25'" in message
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    """Every write fails as on a full disk, by way of a folder of temporary files that all are /dev/full."""
+    import nearfar.files
+
+    original = nearfar.files.Path.with_name
+
+    def full(self: Path, name: str) -> Path:
+        path = original(self, name)
+        if ".partial" in name and self.parent == tmp_path:
+            path.symlink_to("/dev/full")
+        return path
+
+    monkeypatch.setattr(nearfar.files.Path, "with_name", full)
+    message = fails(capsys, "data", "synthetic", tmp_path / "poses.npz", "--frames", "50", "--views", "1")
+    assert "No space left on device" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_is_130(monkeypatch, capsys) -> None:
+    def interrupted(argv: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nearfar.cli.view.main", interrupted)
+    assert main(["view", "x"]) == 130
+    assert capsys.readouterr().err.strip() == "nearfar: interrupted"
+
+
+def test_models_list_and_card(folder: Path, capsys) -> None:
+    assert main(["models", "card", str(folder / "run" / "weights.safetensors")]) == 0
+    assert json.loads(capsys.readouterr().out)["supervision"] == "600 relative depth labels"
+    assert main(["models", "list"]) == 0
+    assert "detector: " in capsys.readouterr().out
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.slow
+def test_demo_writes_a_report(tmp_path: Path, capsys) -> None:
+    assert main(["demo", "--out", str(tmp_path), "--frames", "1000", "--epochs", "1"]) == 0
+    assert "labels alone" in capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert set(results) == {"labels alone", "full 3D supervision"}
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+    assert PoseSet.load(tmp_path / "clip_labels_alone.npz").frame == "root"
