@@ -189,10 +189,12 @@ class SupervisedNetwork(_StandardisedNetwork):
 class RayDepthNetwork(LiftingNetwork):
     """Joint depths along calibrated rays.
 
-    With r_j = ((u - cx) / fx, (v - cy) / fy, 1), the input is the rays' offsets from the root's ray divided by their
-    RMS; the network gives the depth z_j of each joint relative to the root (mm) and a bounded factor for the root's
-    distance D, which follows from the apparent size; P_j = (D + z_j) r_j. Image size, focal length and the person's
-    size drop out of the input, perspective is right, and reprojection is exact whatever the network says.
+    The camera is first turned about its centre so that it looks at the root: where in the image a person stands then
+    changes nothing (the view of a turned camera follows from the view before). With r_j = (x_j, y_j, 1) the turned
+    rays, the input is their offsets from the root's (0, 0, 1), divided by their RMS; the network gives the depth z_j
+    of each joint relative to the root (mm) and a bounded factor for the root's distance D, which follows from the
+    apparent size; P_j = (D + z_j) r_j, turned back. Image size, focal length, place in the image and the person's size
+    drop out of the input, perspective is right, and reprojection is exact whatever the network says.
     """
 
     depth_unit = 300.0
@@ -201,6 +203,9 @@ class RayDepthNetwork(LiftingNetwork):
     """mm: typical RMS distance of the joints from the root, seen from the front; D is about this over the RMS."""
     distance_bounds = (0.25, 1.75)
     """Bounds of the factor on D."""
+
+    smallest_size = 1e-5
+    """RMS offset below which rays are one point, within rounding, and there is no pose (NaN)."""
 
     fill_joint: Tensor
 
@@ -221,19 +226,31 @@ class RayDepthNetwork(LiftingNetwork):
         return rays
 
     def forward(self, keypoints: Tensor, intrinsics: Tensor) -> Prediction:
-        """See `LiftingNetwork.forward`; `root` is D times the root's ray."""
+        """See `LiftingNetwork.forward`; `root` lies on the root's ray."""
         root = self.skeleton.root_index
         rays = self.rays(keypoints, intrinsics)
-        offsets = rays - rays[:, root : root + 1]
+        directions = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1)
+        turn = _looking_along(directions[:, root])
+        turned = directions @ turn.transpose(1, 2)
+        turned = turned / turned[..., 2:]
+        offsets = turned[..., :2]
         size = offsets.square().sum(-1).mean(-1).sqrt()
+        size = torch.where(size > self.smallest_size, size, torch.nan)
         features = self.trunk((offsets / size[:, None, None]).flatten(1))
         output = self.head(features).float()
         depths = self.depth_unit * (output[:, :-1] - output[:, root : root + 1])
         low, high = self.distance_bounds
         distance = (low + (high - low) * torch.sigmoid(output[:, -1])) * self.body_radius / size
-        directions = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1)
-        points = (distance[:, None] + depths)[..., None] * directions
+        points = ((distance[:, None] + depths)[..., None] * turned) @ turn
         return Prediction(points - points[:, root : root + 1], root=points[:, root])
+
+
+def _looking_along(directions: Tensor) -> Tensor:
+    """(B, 3, 3) rotations R, p_turned = R p, that turn the camera to look along (B, 3) directions, its x axis level."""
+    z = nn.functional.normalize(directions, dim=-1)
+    down = torch.tensor([0.0, 1.0, 0.0], device=z.device).expand_as(z)
+    x = nn.functional.normalize(torch.linalg.cross(down, z), dim=-1)
+    return torch.stack([x, torch.linalg.cross(z, x), z], dim=1)
 
 
 def build_network(config: NetworkConfig, skeleton: Skeleton) -> LiftingNetwork:
