@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class Clip:
     timed: bool
     image_size: Array | None
 
+    @cached_property
     def roots(self) -> Array:
         """(F, P, 3) mm, where each person stands: the root, or the middle of the joints where it is missing."""
         if self.scene is None:

@@ -134,7 +134,7 @@ def draw_frame(image: npt.NDArray[np.uint8], clip: Clip, row: int, *, inset: boo
     scores = None if clip.scores is None else clip.scores[row]
     out = draw_overlay(image, clip.keypoints[row], scores, clip.skeleton, labels=labels)
     if inset and clip.scene is not None:
-        _draw_inset(out, clip.scene[row], clip.roots()[row], clip.skeleton)
+        _draw_inset(out, clip.scene[row], clip.roots[row], clip.skeleton)
     return out
 
 

@@ -111,7 +111,7 @@ def _page_data(
     embedded: EmbeddedMedia | None,
 ) -> dict[str, Any]:
     skeleton = clip.skeleton
-    sets = [] if clip.scene is None else [_encode_joints(name, clip.scene, clip.roots())]
+    sets = [] if clip.scene is None else [_encode_joints(name, clip.scene, clip.roots)]
     for other_name, other in others.items():
         scene = _beside(clip, other, other_name)
         sets.append(_encode_joints(other_name, scene, scene[:, :, skeleton.root_index]))
@@ -174,7 +174,7 @@ def _beside(clip: Clip, other: PoseSet, name: str) -> Array:
     people = min(clip.scene.shape[1], theirs.scene.shape[1])
     scene = np.full(clip.scene.shape, np.nan)
     scene[ours_at, :people] = theirs.scene[theirs_at, :people]
-    offset = _filled(clip.roots()) - scene[:, :, clip.skeleton.root_index]
+    offset = _filled(clip.roots) - scene[:, :, clip.skeleton.root_index]
     return np.asarray(scene + offset[:, :, None])
 
 
@@ -191,21 +191,20 @@ def _filled(path: Array) -> Array:
 
 
 def _ground(scene: Array | None, time: Array) -> dict[str, Any]:
-    """Height of the ground in mm: for the whole clip, just below its lowest joint, and for each frame.
+    """Height of the ground in mm: for the whole clip, just below its lowest joint, and below each person in each frame.
 
-    The latter lies below the lowest joint of the moments around the frame, so that people who walk before a tilted
-    camera keep their feet on it.
+    The latter lies below the person's lowest joint of the moments around the frame, so that people who walk before a
+    tilted camera keep their feet on it.
     """
-    frames = len(time)
-    heights = np.full((frames, 1, 1), np.nan) if scene is None else scene[..., 1]
-    lowest = np.where(np.isfinite(heights), heights, np.inf).min(axis=(1, 2))
-    finite = np.isfinite(lowest)
-    if not finite.any():
-        return {"ground": 0.0, "groundAt": [0.0] * frames}
-    around = [lowest[np.abs(time - t) <= GROUND_SECONDS].min() for t in time]
-    held = np.where(np.isfinite(around), around, np.min(lowest))
-    smooth = [held[np.abs(time - t) <= GROUND_SECONDS].mean() for t in time]
-    return {"ground": float(np.percentile(lowest[finite], 1)), "groundAt": np.round(smooth, 1).tolist()}
+    if scene is None or not np.isfinite(scene[..., 1]).any():
+        return {"ground": 0.0, "groundAt": []}
+    lowest = np.where(np.isfinite(scene[..., 1]), scene[..., 1], np.inf).min(axis=2)
+    level = float(np.percentile(lowest.min(axis=1)[np.isfinite(lowest).any(axis=1)], 1))
+    near = [np.abs(time - t) <= GROUND_SECONDS for t in time]
+    below = np.stack([lowest[rows].min(axis=0) for rows in near])
+    below = np.where(np.isfinite(below), below, level)
+    smooth = np.stack([below[rows].mean(axis=0) for rows in near])
+    return {"ground": round(level, 1), "groundAt": np.round(smooth.T, 1).tolist()}
 
 
 def _frame_size(clip: Clip) -> Array | None:

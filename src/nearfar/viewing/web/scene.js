@@ -57,36 +57,42 @@ export class Scene {
     this.canvas = canvas;
     this.clip = clip;
     this.orbit = new Orbit();
-    this.path = clip.sets.length ? walkedPath(clip) : [];
+    const everyone = clip.people.map((_, person) => person);
+    this.paths = everyone.map((person) => walkedPath(clip, [person]));
+    this.path = walkedPath(clip, everyone);
     this.travels = extent(this.path, 0) + extent(this.path, 2) > 1200;
-    this.follow = this.travels;
+    this.follow = this.travels || everyone.length > 1 ? "all" : "none";
     this.spots = [];
   }
 
-  /** Point the orbit at the people: at this frame's when following, else at the whole clip. */
+  /** Point the orbit at the people in a frame, at one of them, or at the middle of the whole clip. */
   aim(frame) {
-    const spread = this.clip.people.length > 1 || !this.follow ? this.spread() : 0;
-    const centre = this.follow ? this.path[frame] : middleOf(this.path);
-    this.ground = this.follow ? this.clip.groundAt[frame] : this.clip.ground;
+    const { clip, follow } = this;
+    const one = this.paths[follow];
+    const centre = follow === "none" ? middleOf(this.path) : (one ?? this.path)[frame];
+    if (follow === "none" || !clip.groundAt.length) this.ground = clip.ground;
+    else if (one) this.ground = clip.groundAt[follow][frame];
+    else this.ground = Math.min(...clip.groundAt.map((heights) => heights[frame]));
     this.orbit.target = [centre[0], this.ground + PERSON_MM * 0.4, centre[2]];
-    this.orbit.size = PERSON_MM + spread;
+    this.orbit.size = PERSON_MM + (one ? 0 : this.spread());
   }
 
+  /** How much wider than a person the picture must be, mm; the same for the whole clip, so that it does not pulse. */
   spread() {
     this.widest ??= {};
-    const key = this.follow;
-    if (!(key in this.widest)) {
-      let widest = 0;
+    const { clip, follow, widest } = this;
+    if (!(follow in widest)) {
       const centre = middleOf(this.path);
-      for (let f = 0; f < this.clip.frames; f++)
-        for (let p = 0; p < this.clip.people.length; p++) {
-          const root = this.clip.root(f, p);
-          const about = this.follow ? this.path[f] : centre;
-          if (root) widest = Math.max(widest, Math.hypot(root[0] - about[0], root[2] - about[2]));
+      let reach = 0;
+      for (let f = 0; f < clip.frames; f++)
+        for (let p = 0; p < clip.people.length; p++) {
+          const root = clip.root(f, p);
+          const about = follow === "all" ? this.path[f] : centre;
+          if (root) reach = Math.max(reach, Math.hypot(root[0] - about[0], root[2] - about[2]));
         }
-      this.widest[key] = Math.max(0, 1.6 * widest - 300);
+      widest[follow] = Math.max(0, 1.6 * reach - 300);
     }
-    return this.widest[key];
+    return widest[follow];
   }
 
   draw(frame, { colours, hidden, hover, picked }) {
@@ -196,8 +202,8 @@ export class Scene {
       context.beginPath();
       let pen = false;
       for (let f = 0; f < this.clip.frames; f++) {
-        const root = this.clip.root(f, person);
-        const at = root && this.orbit.project([root[0], this.ground, root[2]]);
+        const [x, , z] = this.paths[person][f];
+        const at = this.clip.root(f, person) && this.orbit.project([x, this.ground, z]);
         if (at) pen ? context.lineTo(at[0], at[1]) : context.moveTo(at[0], at[1]);
         pen = Boolean(at);
       }
@@ -211,8 +217,9 @@ export class Scene {
     if (!this.clip.camera) return;
     const { orbit, clip } = this;
     const [x, , z] = orbit.target;
-    const ends = [420, 680].map((away) => orbit.project([x, this.ground, z + away]));
-    const wings = [-70, 70].map((dx) => orbit.project([x + dx, this.ground, z + 580]));
+    const scale = orbit.size / PERSON_MM;
+    const ends = [420, 680].map((away) => orbit.project([x, this.ground, z + away * scale]));
+    const wings = [-70, 70].map((dx) => orbit.project([x + dx * scale, this.ground, z + 580 * scale]));
     if ([...ends, ...wings].some((p) => !p)) return;
     context.strokeStyle = context.fillStyle = colours.muted;
     context.lineWidth = 2;
@@ -321,11 +328,12 @@ function paint(context, { from, to, depth, width, colour }, colours, orbit) {
   line(width, `color-mix(in srgb, ${colour}, ${colours.page} ${Math.round(haze * 100)}%)`);
 }
 
-/** (F) middle of the people in each frame, gaps bridged, smoothed so that the view glides. */
-function walkedPath(clip) {
+/** (F) middle of some people in each frame, held where they are missing, smoothed so that the view glides. */
+function walkedPath(clip, people) {
+  if (!clip.sets.length) return [];
   const raw = [];
   for (let f = 0; f < clip.frames; f++) {
-    const roots = clip.people.map((_, p) => clip.root(f, p)).filter(Boolean);
+    const roots = people.map((p) => clip.root(f, p)).filter(Boolean);
     raw.push(roots.length ? middleOf(roots) : null);
   }
   const first = raw.find(Boolean) ?? [0, 0, 0];

@@ -82,7 +82,7 @@ export class Source {
     const seen = points.filter(Boolean);
     if (clip.people.length > 1 && seen.length) {
       const top = seen.reduce((a, b) => (b.y < a.y ? b : a));
-      badge(context, top.x, top.y - 20, String(person + 1), centre, "#101418");
+      badge(context, top.x, Math.max(14, top.y - 20), String(person + 1), centre, "#101418");
     }
   }
 }

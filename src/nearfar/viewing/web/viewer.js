@@ -74,7 +74,7 @@ function drawPresence() {
   context.clearRect(0, 0, canvas.width, canvas.height);
   const seen = clip.time.map((_, f) => clip.people.some((_, p) => clip.present(f, p)));
   if (seen.every(Boolean)) return;
-  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--left");
+  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--muted");
   const width = canvas.width / clip.frames;
   seen.forEach((there, f) => there && context.fillRect(f * width, 0, width + 0.5, canvas.height));
 }
@@ -299,6 +299,17 @@ function showFacts() {
   $("no-media").hidden = Boolean(clip.media);
 }
 
+/** What the view can follow; nothing to choose for one person who stays in place. */
+function fillFollow() {
+  const several = clip.people.length > 1;
+  if (!scene || !(several || scene.travels)) return;
+  $("follow").append(new Option(several ? "Follow all" : "Follow", "all"));
+  if (several) clip.people.forEach((_, person) => $("follow").append(new Option(`Follow person ${person + 1}`, person)));
+  $("follow").append(new Option("Stand still", "none"));
+  $("follow").value = scene.follow;
+  $("follow").hidden = false;
+}
+
 function fillLegend() {
   const item = (text, colour, child = "span") => {
     const [li, swatch] = [document.createElement("li"), document.createElement("i")];
@@ -356,7 +367,7 @@ function listen() {
   $("forward").addEventListener("click", () => step(1));
   $("speed").addEventListener("change", (event) => player.setSpeed(Number(event.target.value)));
   $("overlay").addEventListener("change", (event) => ((look.overlay = event.target.checked), redraw()));
-  $("follow").addEventListener("change", (event) => ((scene.follow = event.target.checked), redraw()));
+  $("follow").addEventListener("change", (event) => ((scene.follow = event.target.value), redraw()));
   $("clear").addEventListener("click", () => setPicked([null, null]));
   $("help-open").addEventListener("click", () => $("help").showModal());
   $("theme").addEventListener("click", () => {
@@ -379,10 +390,9 @@ $("main").classList.toggle("no-media", !clip.media);
 $("time").hidden = !moves;
 $("question").hidden = !(hasScene && clip.camera);
 $("overlay-switch").hidden = !(clip.media && clip.keypoints);
-$("follow-switch").hidden = !scene?.travels;
-$("follow").checked = Boolean(scene?.follow);
 showFacts();
 fillLegend();
+fillFollow();
 fillJoints();
 listen();
 if (scene) watchOrbit();
