@@ -106,7 +106,7 @@ class TrainingConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     epochs: int = 24
-    batch_size: int = 512
+    batch_size: int = 256
     mirror: bool = True
     keypoint_noise: float = 0.0
     missing_joints: float = 0.0

@@ -62,7 +62,7 @@ def _confirm(detector: Detector, image: Image, person: Detection) -> Detection |
 def tiles(width: int, height: int) -> Iterator[tuple[int, int, int]]:
     """Squares (x, y, side) in pixels that cover an image at several scales; they may reach over its edges."""
     for share in TILE_SIDES:
-        side = round(share * max(width, height))
+        side = max(round(share * max(width, height)), 1)
         for y in _starts(height, side):
             for x in _starts(width, side):
                 yield x, y, side
