@@ -47,7 +47,7 @@ ROWS = (
     Row("synthetic alone, labels, 8 epochs", "default", 8, data="synthetic"),
     Row("synthetic alone, 3D, 8 epochs", "ceiling", 8, supervision="3D", data="synthetic"),
 )
-SYNTHETIC = ("--frames", "115000", "--views", "2", "--seed", "2018")
+SYNTHETIC = ("--frames", "115000", "--views", "2", "--fps", "3", "--seed", "2018")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ class Synthetic:
     """Moments in time."""
     views: int = 2
     """Cameras that see each moment."""
+    fps: float = 15.0
+    """Frames a second; for training a low rate (3) gives more motions and cameras in as many frames."""
     seed: int = 0
     """Other seeds are other people, motions and cameras."""
     skeleton: str = "h36m17"
@@ -41,7 +43,7 @@ class Synthetic:
 
         if self.frames < 1 or self.views < 1:
             raise InputError(f"frames and views: expected at least 1, got {self.frames} and {self.views}")
-        poses = synthetic_poses(self.frames, seed=self.seed, views=self.views, skeleton=self.skeleton)
+        poses = synthetic_poses(self.frames, seed=self.seed, views=self.views, fps=self.fps, skeleton=self.skeleton)
         rng = np.random.default_rng([self.seed, 1])
         pairs = random_pairs(poses.skeleton, len(poses), self.pairs, rng)
         labels = labels_from_joints(poses, pairs, tolerance=self.tolerance, crowd_noise=self.crowd, rng=rng)

@@ -71,7 +71,7 @@ class Demo:
         from nearfar.synthetic import synthetic_poses
         from nearfar.training import train
 
-        poses = synthetic_poses(self.frames, seed=self.seed)
+        poses = synthetic_poses(self.frames, seed=self.seed, fps=TRAINING_FPS)
         rng = np.random.default_rng(self.seed)
         labels = labels_from_joints(poses, random_pairs(poses.skeleton, len(poses), 1, rng))
         lifters = {}
@@ -85,6 +85,7 @@ class Demo:
 
 
 CLIP_FRAMES = range(150)
+TRAINING_FPS = 3.0  # more motions and cameras in as many frames
 
 
 def _held_out(seed: int) -> PoseSet:
