@@ -71,7 +71,7 @@ PIP_OPTIONS = (
 )  # fmt: skip
 FILES = {"pose": "pose_landmarker_full.task"}
 OTHERWISE = (
-    "Without a network: nearfar models fetch --file pose_landmarker_full.task (or the wheel, downloaded elsewhere)"
+    "Or bring the file: nearfar models fetch --file X, a pose_landmarker .task or this wheel, downloaded elsewhere"
 )
 
 
