@@ -462,6 +462,19 @@ def test_the_button_changes_between_dark_and_light(visit: Any) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == before
 
 
+def test_the_view_follows_all_or_one_or_stands_still(visit: Any) -> None:
+    page = visit("two")
+    assert page.locator("#follow option").all_inner_texts() == [
+        "Follow all", "Follow person 1", "Follow person 2", "Stand still",
+    ]  # fmt: skip
+    pictures = []
+    for choice in ("all", "0", "1", "none"):
+        page.select_option("#follow", choice)
+        pictures.append(pixels(page))
+    assert all(changed(a, b) for a, b in itertools.combinations(pictures, 2))
+    assert not visit("image").locator("#follow").is_visible()
+
+
 def test_overlay_and_comparison_can_be_hidden(visit: Any) -> None:
     page = visit("video")
     until(page, "document.getElementById('video').readyState >= 2")

@@ -79,6 +79,7 @@ def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
 
 def _embed_video(path: str | Path, frame_index: npt.NDArray[Any]) -> EmbeddedMedia:
     import av
+    from tqdm import tqdm
 
     from nearfar.media import read_frames
 
@@ -89,7 +90,7 @@ def _embed_video(path: str | Path, frame_index: npt.NDArray[Any]) -> EmbeddedMed
     size: tuple[int, int] | None = None
     with av.open(buffer, "w", format="mp4") as container:
         stream: Any = None
-        for frame in read_frames(path):
+        for frame in tqdm(read_frames(path), "viewer", last + 1, unit="frame", leave=False, disable=None):
             if frame.index not in wanted:
                 if frame.index > last:
                     break
@@ -117,7 +118,7 @@ def _stream(container: Any, size: tuple[int, int], frames: int) -> Any:
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
     stream.options = {
-        "preset": "medium",
+        "preset": "fast",
         "profile": "baseline",
         "crf": "27",
         "g": str(GOP),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,6 @@ def write_overlay(
     out_path: str | Path,
     *,
     inset: bool = True,
-    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Draw the keypoints of a clip on its own frames: an MP4 for a video, a PNG or JPEG for an image.
 
@@ -91,37 +90,30 @@ def write_overlay(
         media_path: the image or video that the poses were found in.
         out_path: where to write; the suffix decides the format of an image.
         inset: draw the panel with the 3D poses.
-        progress: called with (frames done, frames in the poses) after each frame.
 
     Raises:
         InputError: no keypoints, several clips, unreadable media, media without the poses' frames, or a file that
             cannot be written.
     """
+    from tqdm import tqdm
+
     from nearfar.media import VideoWriter, is_image, media_info, read_frames
 
     if poses.keypoints is None:
         raise InputError("overlay: the poses have no 2D keypoints to draw")
     clip = clip_of(poses)
-    row_of = {int(number): row for row, number in enumerate(clip.frame_index)}
-    drawn = 0
-
-    def render(index: int, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        nonlocal drawn
-        row = row_of.get(index)
-        if row is None:
-            return image
-        drawn += 1
-        if progress is not None:
-            progress(drawn, len(row_of))
-        return draw_frame(image, clip, row, inset=inset)
-
     if is_image(media_path):
         frame = next(iter(read_frames(media_path)))
-        _save_image(out_path, render(int(clip.frame_index[0]), frame.image))
+        _save_image(out_path, draw_frame(frame.image, clip, 0, inset=inset))
         return
-    with VideoWriter(out_path, media_info(media_path).fps or DEFAULT_RATE) as writer:
-        for frame in read_frames(media_path):
-            writer.write(render(frame.index, frame.image), frame.time_s)
+    row_of = {int(number): row for row, number in enumerate(clip.frame_index)}
+    info, drawn = media_info(media_path), 0
+    with VideoWriter(out_path, info.fps or DEFAULT_RATE) as writer:
+        for frame in tqdm(read_frames(media_path), "overlay", info.frames, unit="frame", leave=False, disable=None):
+            row = row_of.get(frame.index)
+            drawn += row is not None
+            image = frame.image if row is None else draw_frame(frame.image, clip, row, inset=inset)
+            writer.write(image, frame.time_s)
         if not drawn:
             raise InputError(f"{media_path}: has none of the poses' frames ({min(row_of)}..{max(row_of)})")
 

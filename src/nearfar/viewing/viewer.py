@@ -56,7 +56,7 @@ def write_viewer(
         out_path: the ``.html`` file to write.
         media: the image or video that the poses were found in; without it the keypoints are drawn alone.
         compare: other poses of the same frames, one set or several by name (another model's, the truth). They are
-            drawn in the same place, root on root, so that shapes can be compared.
+            drawn in the same place, root on root, so that shapes can be compared; people go by their order.
         title: heading of the page.
         name: what `poses` are called beside `compare`.
 
@@ -80,7 +80,7 @@ def viewer_html(
     others = {"comparison": compare} if isinstance(compare, PoseSet) else dict(compare or {})
     embedded = None if media is None else embed_media(media, clip.frame_index)
     heading = title or (Path(media).name if media is not None else "3D poses")
-    data = _page_data(clip, poses, heading, name, others, embedded)
+    data = _page_data(clip, poses, name, others, embedded)
     script, style = viewer_script(), resource("viewer.css")
     return fill(
         resource("viewer.html"),
@@ -105,7 +105,6 @@ def viewer_script() -> str:
 def _page_data(
     clip: Clip,
     poses: PoseSet,
-    title: str,
     name: str,
     others: Mapping[str, PoseSet],
     embedded: EmbeddedMedia | None,
@@ -121,7 +120,6 @@ def _page_data(
     size = embedded.size if embedded is not None else _frame_size(clip)
     return {
         "format": SCHEMA,
-        "title": title,
         "skeleton": skeleton.name,
         "joints": [spoken(joint) for joint in skeleton.joints],
         "jointSides": list(joint_sides(skeleton)),
@@ -200,10 +198,11 @@ def _ground(scene: Array | None, time: Array) -> dict[str, Any]:
         return {"ground": 0.0, "groundAt": []}
     lowest = np.where(np.isfinite(scene[..., 1]), scene[..., 1], np.inf).min(axis=2)
     level = float(np.percentile(lowest.min(axis=1)[np.isfinite(lowest).any(axis=1)], 1))
-    near = [np.abs(time - t) <= GROUND_SECONDS for t in time]
-    below = np.stack([lowest[rows].min(axis=0) for rows in near])
+    first, last = (np.searchsorted(time, time + reach) for reach in (-GROUND_SECONDS, GROUND_SECONDS))
+    moments = [slice(i, max(j, i + 1)) for i, j in zip(first, last, strict=True)]
+    below = np.stack([lowest[rows].min(axis=0) for rows in moments])
     below = np.where(np.isfinite(below), below, level)
-    smooth = np.stack([below[rows].mean(axis=0) for rows in near])
+    smooth = np.stack([below[rows].mean(axis=0) for rows in moments])
     return {"ground": round(level, 1), "groundAt": np.round(smooth.T, 1).tolist()}
 
 

@@ -212,7 +212,7 @@ export class Scene {
     context.globalAlpha = 1;
   }
 
-  /** An arrow on the ground towards the real camera, and the camera itself where its place is known. */
+  /** An arrow on the ground towards the real camera. */
   drawCamera(context, colours) {
     if (!this.clip.camera) return;
     const { orbit, clip } = this;
@@ -260,7 +260,7 @@ export class Scene {
       context.stroke();
       context.setLineDash([]);
     }
-    [a, b].forEach((s, i) => s && ring(context, s.x, s.y, "AB"[i], [colours.markA, colours.markB][i], colours.page));
+    [a, b].forEach((s, i) => s && ring(context, s.x, s.y, "AB"[i], [colours["mark-a"], colours["mark-b"]][i], colours.page));
     const under = spot(hover);
     if (under) {
       context.strokeStyle = colours.ink;
@@ -312,7 +312,7 @@ export function badge(context, x, y, text, colour, page) {
   context.fillText(text, x, y + 0.5);
 }
 
-/** One limb or joint: an edge in the page's colour so that crossings read, the limb, and a light along it. */
+/** One limb or joint with a dark edge so that crossings read, paler the farther it is. */
 function paint(context, { from, to, depth, width, colour }, colours, orbit) {
   const line = (w, style) => {
     context.lineWidth = w;

@@ -37,7 +37,7 @@ export class Source {
     }
     for (const [i, mark] of picked.entries()) {
       const spot = mark && this.spots.find((s) => s.person === mark.person && s.joint === mark.joint);
-      if (spot) ring(context, spot.x, spot.y, "AB"[i], [colours.markA, colours.markB][i], "#101418");
+      if (spot) ring(context, spot.x, spot.y, "AB"[i], [colours["mark-a"], colours["mark-b"]][i], "#101418");
     }
     const under = hover && this.spots.find((s) => s.person === hover.person && s.joint === hover.joint);
     if (under) {

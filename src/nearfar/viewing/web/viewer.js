@@ -14,6 +14,8 @@ const look = { colours: null, overlay: true, hidden: new Set(), hover: null, pic
 const scene = hasScene ? new Scene($("scene"), clip) : null;
 const source = hasSource ? new Source($("source"), clip) : null;
 
+const preference = matchMedia("(prefers-color-scheme: dark)");
+
 let picture = null;
 let queued = false;
 
@@ -36,18 +38,16 @@ function redraw() {
   });
 }
 
-/** Colours come from the style sheet, so that dark and light are written once. */
-function readColours() {
+/** Dark or light, as asked for or as the system prefers; the colours themselves are in the style sheet. */
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
   const style = getComputedStyle(document.documentElement);
   const get = (name) => style.getPropertyValue(`--${name}`).trim();
-  const colours = { others: [1, 2, 3].map((i) => get(`other-${i}`)), people: [1, 2, 3, 4].map((i) => get(`person-${i}`)) };
-  for (const name of ["page", "ink", "muted", "grid", "shadow", "edge", "left", "right", "blank", "trail"]) colours[name] = get(name);
-  colours.markA = get("mark-a");
-  colours.markB = get("mark-b");
-  colours["overlay-left"] = "#56b4e9";
-  colours["overlay-right"] = "#f5882f";
-  colours.overlayPeople = ["#f4f4f4", "#f0e442", "#2bd4a0", "#f29ad0"];
-  look.colours = colours;
+  const several = (name, count) => Array.from({ length: count }, (_, i) => get(`${name}-${i + 1}`));
+  const names = ["page", "ink", "muted", "grid", "shadow", "edge", "left", "right", "blank", "trail", "mark-a", "mark-b"];
+  look.colours = Object.fromEntries([...names, "overlay-left", "overlay-right"].map((name) => [name, get(name)]));
+  Object.assign(look.colours, { others: several("other", 3), people: several("person", 4), overlayPeople: several("overlay-person", 4) });
+  drawPresence();
   redraw();
 }
 
@@ -74,7 +74,7 @@ function drawPresence() {
   context.clearRect(0, 0, canvas.width, canvas.height);
   const seen = clip.time.map((_, f) => clip.people.some((_, p) => clip.present(f, p)));
   if (seen.every(Boolean)) return;
-  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--muted");
+  context.fillStyle = look.colours.muted;
   const width = canvas.width / clip.frames;
   seen.forEach((there, f) => there && context.fillRect(f * width, 0, width + 0.5, canvas.height));
 }
@@ -370,15 +370,10 @@ function listen() {
   $("follow").addEventListener("change", (event) => ((scene.follow = event.target.value), redraw()));
   $("clear").addEventListener("click", () => setPicked([null, null]));
   $("help-open").addEventListener("click", () => $("help").showModal());
-  $("theme").addEventListener("click", () => {
-    const root = document.documentElement;
-    const dark = getComputedStyle(root).colorScheme === "dark";
-    root.dataset.theme = dark ? "light" : "dark";
-    readColours();
-  });
+  $("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
   for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => setView(button.dataset.view));
   addEventListener("keydown", onKey);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);
+  preference.addEventListener("change", () => setTheme(preference.matches ? "dark" : "light"));
   new ResizeObserver(fitCanvases).observe($("main"));
 }
 
@@ -398,5 +393,5 @@ listen();
 if (scene) watchOrbit();
 if (source) watchJoints($("source"), source);
 loadMedia();
+setTheme(preference.matches ? "dark" : "light");
 fitCanvases();
-readColours();
