@@ -29,8 +29,9 @@ class View:
         from nearfar.datasets import load_poses
         from nearfar.viewing import write_viewer
 
-        compare = None if self.compare is None else load_poses(self.compare)
-        write_viewer(load_poses(self.poses), self.out, media=self.media, compare=compare, title=self.title)
+        compare = None if self.compare is None else {self.compare.stem: load_poses(self.compare)}
+        poses = load_poses(self.poses)
+        write_viewer(poses, self.out, media=self.media, compare=compare, title=self.title, name=self.poses.stem)
         print(self.out)
 
 
