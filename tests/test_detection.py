@@ -36,7 +36,8 @@ from nearfar.detection.sides import steady_sides
 from nearfar.errors import InputError
 from nearfar.media import Frame, VideoWriter
 from nearfar.poses import PoseSet
-from nearfar.skeleton import Limb, Skeleton, get_skeleton, remap
+from nearfar.skeleton import Limb, Skeleton, get_skeleton
+from nearfar.skeleton_maps import remap
 
 pytest.importorskip("av")
 Image = pytest.importorskip("PIL.Image")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nearfar.errors import InputError
-from nearfar.skeleton import Skeleton, get_skeleton, mirror, remap, skeleton_names
+from nearfar.skeleton import Skeleton, get_skeleton, mirror, skeleton_names
+from nearfar.skeleton_maps import remap
 
 NAMES = skeleton_names()
 SMALL = """

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
 from nearfar.poses import PoseSet
-from nearfar.skeleton import Skeleton, get_skeleton, remap, skeleton_names
+from nearfar.skeleton import Skeleton, get_skeleton, skeleton_names
+from nearfar.skeleton_maps import remap
 
 if TYPE_CHECKING:
     from nearfar import metrics

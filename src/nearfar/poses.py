@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 from nearfar.files import open_npz, write_npz
-from nearfar.skeleton import Remap, Skeleton, mirror, remap
+from nearfar.skeleton import Skeleton, mirror
+from nearfar.skeleton_maps import Remap, remap
 
 __all__ = ["Category", "Frame", "PoseSet", "with_intrinsics"]
 

@@ -28,7 +28,8 @@ from nearfar.files import replacing
 from nearfar.lifting.network import LiftingNetwork, build_network
 from nearfar.poses import PoseSet
 from nearfar.presets import NetworkConfig
-from nearfar.skeleton import Skeleton, get_skeleton, remap
+from nearfar.skeleton import Skeleton, get_skeleton
+from nearfar.skeleton_maps import remap
 
 __all__ = ["Lifter", "load", "predict", "weight_names"]
 

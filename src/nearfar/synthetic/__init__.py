@@ -13,7 +13,8 @@ from nearfar.camera import project, world_to_camera
 from nearfar.errors import InputError
 from nearfar.geometry import limb_lengths
 from nearfar.poses import Category, PoseSet
-from nearfar.skeleton import Skeleton, get_skeleton, remap
+from nearfar.skeleton import Skeleton, get_skeleton
+from nearfar.skeleton_maps import remap
 from nearfar.synthetic.body import COLUMNS, FULL, forward_kinematics, sample_bodies
 from nearfar.synthetic.cameras import sample_cameras
 from nearfar.synthetic.motion import Timeline, clip_lengths, move
