@@ -65,6 +65,17 @@ def test_ray_depth_reprojects_exactly(lifter: Lifter, poses: PoseSet) -> None:
     assert np.abs(reprojected - poses.keypoints).max() < 0.05
 
 
+def test_geometry_keeps_its_precision_under_autocast(poses: PoseSet) -> None:
+    """Only the linear layers may run in bfloat16: 8 mm steps in the geometry would be noise in training."""
+    network = make_lifter().network
+    keypoints, intrinsics = (torch.from_numpy(np.array(a)) for a in (poses.keypoints, poses.intrinsics))
+    with torch.autocast("cpu", torch.bfloat16):
+        prediction = network(keypoints, intrinsics)
+    assert prediction.joints.dtype == torch.float32
+    reprojected = project((prediction.joints + prediction.root[:, None]).detach().numpy(), poses.intrinsics)
+    assert np.abs(reprojected - poses.keypoints).max() < 0.05
+
+
 def test_lifted_poses_say_what_they_are(lifter: Lifter, poses: PoseSet) -> None:
     lifted = lifter.lift_poses(poses)
     assert lifted.frame == "root"

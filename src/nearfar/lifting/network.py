@@ -231,7 +231,7 @@ class RayDepthNetwork(LiftingNetwork):
         rays = self.rays(keypoints, intrinsics)
         directions = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1)
         turn = _looking_along(directions[:, root])
-        turned = directions @ turn.transpose(1, 2)
+        turned = _rotate(turn, directions)
         turned = turned / turned[..., 2:]
         offsets = turned[..., :2]
         size = offsets.square().sum(-1).mean(-1).sqrt()
@@ -241,7 +241,7 @@ class RayDepthNetwork(LiftingNetwork):
         depths = self.depth_unit * (output[:, :-1] - output[:, root : root + 1])
         low, high = self.distance_bounds
         distance = (low + (high - low) * torch.sigmoid(output[:, -1])) * self.body_radius / size
-        points = ((distance[:, None] + depths)[..., None] * turned) @ turn
+        points = _rotate(turn.transpose(1, 2), (distance[:, None] + depths)[..., None] * turned)
         return Prediction(points - points[:, root : root + 1], root=points[:, root])
 
 
@@ -251,6 +251,11 @@ def _looking_along(directions: Tensor) -> Tensor:
     down = torch.tensor([0.0, 1.0, 0.0], device=z.device).expand_as(z)
     x = nn.functional.normalize(torch.linalg.cross(down, z), dim=-1)
     return torch.stack([x, torch.linalg.cross(z, x), z], dim=1)
+
+
+def _rotate(rotations: Tensor, vectors: Tensor) -> Tensor:
+    """R p for (B, 3, 3) rotations and (B, J, 3) vectors; no matrix product, which autocast would do in bfloat16."""
+    return (rotations[:, None] * vectors[:, :, None]).sum(-1)
 
 
 def build_network(config: NetworkConfig, skeleton: Skeleton) -> LiftingNetwork:
