@@ -1,7 +1,7 @@
 # Everything from a fresh machine: `make demo`, `make test`. Both set up .venv first.
 
 PYTHON ?= python3
-# The version that CI runs with; a CPU build of it is enough for everything here.
+# What pip installs torch from; a CPU build is enough for everything here: TORCH="torch --index-url ..."
 TORCH ?= torch==2.13.0
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -12,9 +12,10 @@ VIDEO ?=
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nearfar needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable ".[all]" --group test --group lint --group docs
 	touch $@
 

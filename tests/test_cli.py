@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +175,55 @@ def test_evaluating_without_truth_or_on_another_skeleton(folder: Path, tmp_path:
     assert "cannot map skeleton 'h36m17' to 'body25'" in message
 
 
+def test_own_keypoints_and_labels_train_as_the_readme_says(tmp_path: Path) -> None:
+    """Keypoints without calibration and a CSV of answers are enough."""
+    poses = synthetic_poses(64, seed=5)
+    people = [
+        {"image_id": i, "id": i, "category_id": 1, "iscrowd": 0, "num_keypoints": 17,
+         "keypoints": np.c_[np.random.default_rng(i).uniform(100, 900, (17, 2)), np.full(17, 2)].ravel().tolist()}
+        for i in range(64)
+    ]  # fmt: skip
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 1000, "height": 800} for i in range(64)]
+    names = list(get_skeleton("coco17").joints)
+    categories = [{"id": 1, "name": "person", "keypoints": names}]
+    coco = {"images": images, "annotations": people, "categories": categories}
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    assert main(["data", "convert", str(tmp_path / "coco.json"), str(tmp_path / "own.npz"), "--to", "h36m17"]) == 0
+    rows = "".join(f"{i},neck,right_wrist,{1 if i % 2 else -1}\n" for i in range(len(poses)))
+    (tmp_path / "answers.csv").write_text("pose,joint_a,joint_b,relation\n" + rows)
+    start = ["train", "--data", str(tmp_path / "own.npz"), "--labels", str(tmp_path / "answers.csv")]
+    small = ["--loss.limb-reference", "average_person", "--epochs", "1", "--network.width", "16", "--batch-size", "16"]
+    assert main([*start, *small, "--out", str(tmp_path / "mine")]) == 0
+    assert load(tmp_path / "mine" / "weights.safetensors").skeleton.name == "h36m17"
+
+
+def test_flags_that_mean_nothing_are_refused(folder: Path, tmp_path: Path, capsys) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    np.save(tmp_path / "k.npy", np.zeros((2, 17, 2)))
+    weights = ("--weights", folder / "run" / "weights.safetensors", "--out", tmp_path / "out")
+    assert "--skeleton is for keypoint files" in fails(
+        capsys, "lift", tmp_path / "x.png", "--skeleton", "coco17", *weights
+    )
+    assert "--people is for media" in fails(capsys, "lift", tmp_path / "k.npy", "--people", "2", *weights)
+    assert "figures are written as" in fails(
+        capsys,
+        "evaluate",
+        "--data",
+        folder / "poses.npz",
+        "--figure",
+        tmp_path / "x.bmp",
+        "--json",
+        tmp_path / "x.json",
+    )
+    assert not (tmp_path / "x.json").exists()
+    assert "holds no labels of its own" in fails(
+        capsys, "train", "--data", folder / "poses.npz", "--out", tmp_path / "r"
+    )
+    assert "no file name" in fails(capsys, "evaluate", "--data", folder / "poses.npz", *weights[:2], "--json", "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_one_line(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     """Every write fails as on a full disk, by way of a folder of temporary files that all are /dev/full."""
@@ -190,6 +241,17 @@ def test_a_full_disk_is_one_line(folder: Path, tmp_path: Path, capsys, monkeypat
     message = fails(capsys, "data", "synthetic", tmp_path / "poses.npz", "--frames", "50", "--views", "1")
     assert "No space left on device" in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_while_training(folder: Path, tmp_path: Path) -> None:
+    """A limit on file size stands in for the disk: config and log fit, checkpoint and weights do not."""
+    train = f"train --data {folder / 'poses.npz'} --labels {folder / 'poses.labels.parquet'} --out {tmp_path / 'run'}"
+    shell = f"ulimit -f 30; trap '' XFSZ; exec {sys.executable} -m nearfar.cli {train} --network.width 256 --epochs 1"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "cannot write" in done.stderr
+    assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
 def test_ctrl_c_is_130(monkeypatch, capsys) -> None:

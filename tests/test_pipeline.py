@@ -13,8 +13,8 @@ import pytest
 import nearfar
 from nearfar import InputError, PoseSet
 from nearfar.camera import project
-from nearfar.evaluation import limb_length_spread
 from nearfar.media import VideoWriter, read_frames
+from nearfar.metrics import limb_length_variation
 
 FRAMES = 24
 
@@ -48,8 +48,7 @@ def test_a_real_video(clip: Path, tmp_path: Path) -> None:
     reprojected = project(poses.joints + poses.root_position[:, None], poses.intrinsics)
     assert np.nanmax(np.abs(reprojected - poses.keypoints)) < 0.5
     for person in (0, 1):
-        spread = limb_length_spread(poses.joints[poses.person == person], poses)
-        assert np.median(list(spread.values())) < 0.15
+        assert np.median(limb_length_variation(poses.joints[poses.person == person], poses.skeleton)) < 0.15
     assert np.abs(np.nanmean(poses.root_position[:FRAMES] - poses.root_position[FRAMES:], axis=0)).max() > 100
     assert (tmp_path / "overlay.mp4").stat().st_size > 10_000
     assert (tmp_path / "view.html").stat().st_size > 10_000

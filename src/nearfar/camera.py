@@ -16,6 +16,7 @@ from nearfar.errors import InputError
 __all__ = [
     "DEFAULT_FIELD_OF_VIEW",
     "DEFAULT_RAY_RMS",
+    "as_numbers",
     "assumed_intrinsics",
     "camera_to_world",
     "check_intrinsics",
@@ -34,13 +35,25 @@ DEFAULT_RAY_RMS = 0.11
 """Apparent size (RMS ray offset from the root) taken where not even the image size is known: a person 4 m away."""
 
 
+def as_numbers(values: npt.ArrayLike, name: str) -> FloatArray:
+    """A new float64 array of `values`.
+
+    Raises:
+        InputError: they are not numbers, or not of one shape.
+    """
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: expected an array of numbers ({error})") from None
+
+
 def check_intrinsics(intrinsics: npt.ArrayLike) -> FloatArray:
     """Validate (..., 4) intrinsics fx, fy, cx, cy in pixels.
 
     Raises:
         InputError: wrong shape, not finite, or a focal length that is not positive.
     """
-    array = np.asarray(intrinsics, dtype=np.float64)
+    array = as_numbers(intrinsics, "intrinsics")
     if array.ndim < 1 or array.shape[-1] != 4:
         raise InputError(f"intrinsics: expected (..., 4) fx, fy, cx, cy in pixels, got shape {array.shape}")
     if not np.isfinite(array).all():
@@ -72,7 +85,7 @@ def assumed_intrinsics(
         (4,) or (..., 4) fx, fy, cx, cy in pixels.
     """
     if image_size is not None:
-        size = np.asarray(image_size, dtype=np.float64)
+        size = as_numbers(image_size, "image size")
         if size.shape[-1:] != (2,) or not (np.isfinite(size).all() and (size > 0).all()):
             raise InputError(f"image size: expected positive (..., 2) width and height in pixels, got {size.tolist()}")
         focal = size.max(axis=-1) / (2 * np.tan(np.deg2rad(field_of_view) / 2))

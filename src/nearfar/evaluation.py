@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import numpy.typing as npt
 
 from nearfar import metrics
 from nearfar.errors import InputError
-from nearfar.geometry import limb_lengths, root_relative, similarity_align
+from nearfar.geometry import root_relative, similarity_align
 from nearfar.labels import RelativeLabels
-from nearfar.lifting.lifter import Lifter, predict
+from nearfar.lifting.lifter import Lifter, predict, with_camera
 from nearfar.lifting.network import LiftingNetwork
 from nearfar.poses import Category, PoseSet
 
@@ -22,6 +23,7 @@ FloatArray = npt.NDArray[np.floating[Any]]
 PCK_THRESHOLDS = np.arange(0.0, 305.0, 5.0)
 DIFFERENCE_BINS = np.array([25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 400.0, np.inf])
 CURVE_POSES = 8192
+BLOCK_POSES = 16_384
 
 
 def evaluate(lifter: Lifter, poses: PoseSet) -> dict[str, Any]:
@@ -62,12 +64,13 @@ def evaluate_predictions(predicted: FloatArray, truth: PoseSet) -> dict[str, Any
     """
     if truth.joints is None or len(truth) == 0:
         raise InputError("evaluation: no poses with joints to compare with")
+    if np.shape(predicted) != truth.joints.shape:
+        raise InputError(f"evaluation: expected predictions of shape {truth.joints.shape}, got {np.shape(predicted)}")
     skeleton = truth.skeleton
     x = root_relative(np.asarray(predicted, dtype=np.float64), skeleton)
     y = root_relative(np.asarray(truth.joints, dtype=np.float64), skeleton)
     aligned, scale = similarity_align(x, y)
-    right, asked = metrics.relative_depth_counts(x, y)
-    right_far, asked_far = metrics.relative_depth_counts(x, y, min_difference=100.0)
+    order = _DepthOrder.of(x, y)
     per_pose: dict[str, FloatArray] = {
         "pa_mpjpe": metrics.mpjpe(aligned, y),
         "n_mpjpe": metrics.n_mpjpe(x, y),
@@ -83,8 +86,7 @@ def evaluate_predictions(predicted: FloatArray, truth: PoseSet) -> dict[str, Any
         raise InputError("evaluation: not one pose could be compared (all predictions or all joints are missing)")
     report: dict[str, Any] = {"poses": len(truth), "poses_without_prediction": int((~compared).sum())}
     report |= {name: _nanmean(values) for name, values in per_pose.items()}
-    report["relative_depth_accuracy"] = _share(right, asked)
-    report["relative_depth_accuracy_100mm"] = _share(right_far, asked_far)
+    report |= order.accuracies(slice(None))
     raw, fitted = metrics.joint_errors(x, y), metrics.joint_errors(aligned, y)
     report["per_joint"] = {
         joint: {"mpjpe": _nanmean(raw[:, j]), "pa_mpjpe": _nanmean(fitted[:, j])}
@@ -92,13 +94,16 @@ def evaluate_predictions(predicted: FloatArray, truth: PoseSet) -> dict[str, Any
     }
     for key, column in (("per_action", truth.action), ("per_subject", truth.subject)):
         if column is not None:
-            report[key] = _by_category(column, per_pose, right, asked)
+            report[key] = _by_category(column, per_pose, order)
+    if "per_action" in report:
+        rows = report["per_action"].values()
+        report["mean_over_actions"] = {name: _nanmean([row[name] for row in rows]) for name in per_pose}
     report["pck_curve"] = {
         "threshold_mm": PCK_THRESHOLDS.tolist(),
         "pck": [_share(raw <= t, np.isfinite(raw)) for t in PCK_THRESHOLDS],
     }
-    report["order_by_difference"] = _order_by_difference(x, y)
-    return report
+    report["order_by_difference"] = order.by_difference()
+    return dict(_without_nan(report))
 
 
 def evaluate_network(network: LiftingNetwork, poses: PoseSet, most: int = CURVE_POSES) -> dict[str, float]:
@@ -109,12 +114,25 @@ def evaluate_network(network: LiftingNetwork, poses: PoseSet, most: int = CURVE_
     joints, _ = predict(network, part.keypoints, part.intrinsics)
     target = root_relative(np.asarray(part.joints), part.skeleton)
     joints = root_relative(joints, part.skeleton)
-    right, asked = metrics.relative_depth_counts(joints, target, min_difference=100.0)
+    order = _DepthOrder.of(joints, target).accuracies(slice(None))
     return {
         "pa_mpjpe": _nanmean(metrics.pa_mpjpe(joints, target)),
         "n_mpjpe": _nanmean(metrics.n_mpjpe(joints, target)),
-        "relative_depth_accuracy_100mm": _share(right, asked),
+        "relative_depth_accuracy_100mm": order["relative_depth_accuracy_100mm"],
     }
+
+
+def check_validation(poses: PoseSet, labels: RelativeLabels | None) -> PoseSet:
+    """Poses that can be measured after every epoch, with intrinsics assumed where they have none.
+
+    Raises:
+        InputError: no keypoints, world-frame joints, neither intrinsics nor image size, or labels of other poses.
+    """
+    if poses.joints is not None and poses.frame == "world":
+        raise InputError("validation: joints must be in the camera's frame, these are in the world's")
+    if labels is not None:
+        labels.check_poses(poses)
+    return with_camera(poses, "validation")
 
 
 def order_accuracy(network: LiftingNetwork, poses: PoseSet, labels: RelativeLabels) -> float:
@@ -155,17 +173,9 @@ def report_markdown(reports: Mapping[str, Mapping[str, Any]]) -> str:
         "|---|" + "---|" * (len(used) + 1),
     ]
     for name, report in reports.items():
-        cells = [show(report[key]) for key, _, show in used]
+        cells = ["–" if report[key] is None else show(report[key]) for key, _, show in used]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {report['poses']} |")
     return "\n".join(lines) + "\n"
-
-
-def limb_length_spread(joints: FloatArray, poses: PoseSet) -> dict[str, float]:
-    """Coefficient of variation over poses of each limb's length: how steady a person's limbs stay through a clip."""
-    lengths = limb_lengths(joints, poses.skeleton)
-    names = [f"{poses.skeleton.joints[a]}-{poses.skeleton.joints[b]}" for a, b in poses.skeleton.limb_joints]
-    spread = np.nanstd(lengths, axis=0) / np.nanmean(lengths, axis=0)
-    return dict(zip(names, spread.tolist(), strict=True))
 
 
 def _evenly(poses: PoseSet, most: int) -> PoseSet:
@@ -184,29 +194,63 @@ def _share(right: npt.ArrayLike, asked: npt.ArrayLike) -> float:
 
 
 def _by_category(
-    column: Category, per_pose: Mapping[str, FloatArray], right: FloatArray, asked: FloatArray
+    column: Category, per_pose: Mapping[str, FloatArray], order: _DepthOrder
 ) -> dict[str, dict[str, float]]:
     table = {}
     for code in np.unique(column.codes):
         rows = column.codes == code
         entry: dict[str, float] = {"poses": int(rows.sum())}
         entry |= {name: _nanmean(values[rows]) for name, values in per_pose.items()}
-        entry["relative_depth_accuracy"] = _share(right[rows], asked[rows])
-        table[column.names[code]] = entry
+        table[column.names[code]] = entry | order.accuracies(rows)
     return table
 
 
-def _order_by_difference(predicted: FloatArray, target: FloatArray) -> dict[str, list[float | None]]:
-    """Depth-order accuracy of pairs, by how far apart they truly are; the last bin is open (upper_mm None)."""
-    a, b = np.triu_indices(target.shape[-2], k=1)
-    true, guess = (z[:, a, 2] - z[:, b, 2] for z in (target, predicted))
-    asked = np.isfinite(true) & np.isfinite(guess) & (true != 0)
-    right = np.sign(true[asked]) == np.sign(guess[asked])
-    place = np.searchsorted(DIFFERENCE_BINS, np.abs(true[asked]))
-    count = np.bincount(place, minlength=len(DIFFERENCE_BINS))
-    hits = np.bincount(place, weights=right, minlength=len(DIFFERENCE_BINS))
-    return {
-        "upper_mm": [None if np.isinf(edge) else float(edge) for edge in DIFFERENCE_BINS],
-        "accuracy": [float(h / n) if n else None for h, n in zip(hits, count, strict=True)],
-        "pairs": [int(n) for n in count],
-    }
+@dataclass(frozen=True, eq=False)
+class _DepthOrder:
+    """Pairs in the right depth order, and pairs asked, by pose and by how far apart they truly are: (N, bins) each."""
+
+    right: FloatArray
+    asked: FloatArray
+
+    @classmethod
+    def of(cls, predicted: FloatArray, target: FloatArray) -> _DepthOrder:
+        """Count in blocks of poses: all pairs of all poses would not fit into memory."""
+        a, b = np.triu_indices(target.shape[-2], k=1)
+        bins = len(DIFFERENCE_BINS)
+        right, asked = (np.zeros((len(target), bins)) for _ in range(2))
+        for start in range(0, len(target), BLOCK_POSES):
+            rows = slice(start, start + BLOCK_POSES)
+            true, guess = (z[rows, a, 2] - z[rows, b, 2] for z in (target, predicted))
+            told = np.isfinite(true) & np.isfinite(guess) & (true != 0)
+            hit = told & (np.sign(true) == np.sign(guess))
+            place = np.searchsorted(DIFFERENCE_BINS, np.abs(np.where(told, true, 0.0)))
+            cell = np.arange(len(true))[:, None] * bins + place
+            for counts, chosen in ((asked, told), (right, hit)):
+                counts[rows] = np.bincount(cell[chosen], minlength=len(true) * bins).reshape(-1, bins)
+        return cls(right, asked)
+
+    def accuracies(self, rows: Any) -> dict[str, float]:
+        """Shares of right answers among some of the poses: of all pairs, and of those over 100 mm apart."""
+        far = DIFFERENCE_BINS > 100.0
+        return {
+            "relative_depth_accuracy": _share(self.right[rows], self.asked[rows]),
+            "relative_depth_accuracy_100mm": _share(self.right[rows][:, far], self.asked[rows][:, far]),
+        }
+
+    def by_difference(self) -> dict[str, list[float | None]]:
+        """Accuracy by true difference; the last bin is open (upper_mm None)."""
+        right, asked = self.right.sum(axis=0), self.asked.sum(axis=0)
+        return {
+            "upper_mm": [None if np.isinf(edge) else float(edge) for edge in DIFFERENCE_BINS],
+            "accuracy": [float(r / n) if n else None for r, n in zip(right, asked, strict=True)],
+            "pairs": [int(n) for n in asked],
+        }
+
+
+def _without_nan(value: Any) -> Any:
+    """Plain data in which what could not be measured is None, since JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

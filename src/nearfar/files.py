@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -16,7 +16,10 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 
-__all__ = ["open_npz", "read_json", "read_text", "replacing", "write_npz", "write_text"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["open_npz", "read_json", "read_text", "replacing", "write_npz", "write_safetensors", "write_text"]
 
 Array = npt.NDArray[Any]
 
@@ -29,6 +32,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         InputError: the file cannot be written (no such folder, no permission, disk full).
     """
     path = Path(path)
+    if not path.name:
+        raise InputError("no file name was given to write to")
     temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +87,22 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: not JSON, or cut off ({error.msg} at {where})") from None
     except RecursionError:
         raise InputError(f"{path}: JSON nested too deeply") from None
+
+
+def write_safetensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write torch tensors and a JSON header (under the key "nearfar") as safetensors, whole or not at all."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with replacing(path) as temporary:
+        temporary.touch()  # with the permissions of any other file; safetensors would make it private
+        mode = temporary.stat().st_mode
+        try:
+            save_file(plain, temporary, metadata={"nearfar": json.dumps(header)})
+        except SafetensorError as error:
+            raise InputError(f"{path}: cannot write ({error})") from None
+        temporary.chmod(mode)
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, Array]) -> None:

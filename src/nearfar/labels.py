@@ -157,8 +157,9 @@ class RelativeLabels:
             "provenance": dict(self.provenance),
         }
         table = pa.table(columns).replace_schema_metadata({"nearfar": json.dumps(header)})
-        with replacing(path) as temporary:
-            pq.write_table(table, temporary)
+        # Through a file that Python opened: Arrow refuses names that are not UTF-8.
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            pq.write_table(table, file)
 
     @classmethod
     def load(cls, path: str | Path) -> RelativeLabels:
@@ -252,6 +253,8 @@ def labels_from_joints(
         raise InputError("labels: answering from joints needs joints in the camera's frame")
     if tolerance and crowd_noise:
         raise InputError("labels: tolerance and label noise exclude each other")
+    if not (np.isfinite(tolerance) and tolerance >= 0):
+        raise InputError(f"labels: tolerance must be 0 mm or more, got {tolerance}")
     depth = poses.joints[..., 2]
     pose = np.repeat(np.arange(len(poses)), pairs.shape[1])
     pair = pairs.reshape(-1, 2)

@@ -18,13 +18,13 @@ from nearfar.skeleton import Skeleton
 __all__ = [
     "auc",
     "joint_errors",
+    "limb_length_variation",
     "limb_proportion_error",
     "mpjpe",
     "n_mpjpe",
     "pa_mpjpe",
     "pck",
     "relative_depth_accuracy",
-    "relative_depth_counts",
     "scaled_mpjpe",
 ]
 
@@ -97,10 +97,8 @@ def auc(predicted: npt.ArrayLike, target: npt.ArrayLike, highest: float = 150.0,
     return _mean(np.where(np.isfinite(errors), met / len(thresholds), np.nan))
 
 
-def relative_depth_counts(
-    predicted: npt.ArrayLike, target: npt.ArrayLike, min_difference: float = 0.0
-) -> tuple[FloatArray, FloatArray]:
-    """How many pairs of joints stand in the right depth order, and how many were asked, (...,) each.
+def relative_depth_accuracy(predicted: npt.ArrayLike, target: npt.ArrayLike, min_difference: float = 0.0) -> FloatArray:
+    """Share of pairs of joints in the right depth order, (...,) in 0..1; NaN where no pair is asked.
 
     Pairs whose true depths differ by no more than `min_difference` mm (or not at all) are not asked.
     """
@@ -109,14 +107,7 @@ def relative_depth_counts(
     true = y[..., a, 2] - y[..., b, 2]
     guess = x[..., a, 2] - x[..., b, 2]
     asked = (np.abs(true) > min_difference) & np.isfinite(guess)
-    right = asked & (np.sign(guess) == np.sign(true))
-    return right.sum(axis=-1).astype(np.float64), asked.sum(axis=-1).astype(np.float64)
-
-
-def relative_depth_accuracy(predicted: npt.ArrayLike, target: npt.ArrayLike, min_difference: float = 0.0) -> FloatArray:
-    """Share of pairs of joints in the right depth order, (...,) in 0..1; NaN where no pair is asked."""
-    right, asked = relative_depth_counts(predicted, target, min_difference)
-    return np.where(asked > 0, right / np.maximum(asked, 1), np.nan)
+    return _mean(np.where(asked, np.sign(guess) == np.sign(true), np.nan))
 
 
 def limb_proportion_error(predicted: npt.ArrayLike, target: npt.ArrayLike, skeleton: Skeleton) -> FloatArray:
@@ -133,3 +124,9 @@ def limb_proportion_error(predicted: npt.ArrayLike, target: npt.ArrayLike, skele
         ratios = [lengths / lengths[..., [unit]] for lengths in (limb_lengths(x, skeleton), limb_lengths(y, skeleton))]
         difference = np.abs(ratios[0] - ratios[1])[..., skeleton.rigid_limbs]
     return _mean(difference)
+
+
+def limb_length_variation(joints: npt.ArrayLike, skeleton: Skeleton) -> FloatArray:
+    """Standard deviation over mean of each limb's length over N poses (N, J, 3) of one person: (L,), 0 is steady."""
+    lengths = limb_lengths(joints, skeleton)
+    return np.asarray(np.nanstd(lengths, axis=0) / np.nanmean(lengths, axis=0))

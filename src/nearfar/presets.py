@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,6 +33,12 @@ class NetworkConfig:
     dropout: float = 0.25
     scale_range: float = 1.0
     mirror_average: bool = True
+
+    def __post_init__(self) -> None:
+        _check("width", self.width, at_least=1)
+        _check("blocks", self.blocks, at_least=0)
+        _check("dropout", self.dropout, at_least=0, below=1)
+        _check("scale_range", self.scale_range, above=0)
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,11 @@ class LossConfig:
     joints: Literal["none", "mse", "l1"] = "none"
     joints_weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        _check("order_scale", self.order_scale, above=0)
+        for name in ("order_weight", "limb_weight", "reprojection_weight", "root_weight", "joints_weight"):
+            _check(name, getattr(self, name), at_least=0)
+
 
 @dataclass(frozen=True)
 class OptimiserConfig:
@@ -82,6 +94,11 @@ class OptimiserConfig:
     weight_decay: float = 1e-4
     schedule: Literal["step", "one_cycle"] = "one_cycle"
     gradient_clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check("learning_rate", self.learning_rate, above=0)
+        _check("weight_decay", self.weight_decay, at_least=0)
+        _check("gradient_clip", self.gradient_clip, at_least=0)
 
 
 @dataclass(frozen=True)
@@ -114,19 +131,29 @@ class TrainingConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
-        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size), ("width", self.network.width)):
-            if value < 1:
-                raise InputError(f"{name}: expected at least 1, got {value}")
-        if self.batch_size < 2:
-            raise InputError("batch_size: batch normalisation needs at least 2 poses a batch")
-        for name, share in (
-            ("dropout", self.network.dropout),
-            ("missing_joints", self.missing_joints),
-        ):
-            if not 0 <= share < 1:
-                raise InputError(f"{name}: expected a share in [0, 1), got {share}")
-        if self.optimiser.learning_rate <= 0:
-            raise InputError(f"learning_rate: expected a positive number, got {self.optimiser.learning_rate}")
+        _check("epochs", self.epochs, at_least=1)
+        _check("batch_size", self.batch_size, at_least=2)  # batch normalisation needs two
+        _check("keypoint_noise", self.keypoint_noise, at_least=0)
+        _check("missing_joints", self.missing_joints, at_least=0, below=1)
+        _check("seed", self.seed, at_least=0, below=2**63)
+        loss = self.loss
+        if loss.order == loss.limbs == loss.reprojection == loss.joints == "none" and not loss.root_weight:
+            raise InputError("loss: every term is none; nothing is left to learn from")
+        if self.network.head == "supervised" and loss.joints == "none":
+            raise InputError("network.head supervised takes its output statistics from 3D joints: set loss.joints")
+        if self.network.head != "relative" and loss.reprojection != "none":
+            raise InputError(
+                f"loss.reprojection {loss.reprojection} needs network.head relative, which predicts a scale"
+            )
+
+
+def _check(
+    name: str, value: float, *, at_least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+) -> None:
+    if not (math.isfinite(value) and value >= at_least and value > above and value < below):
+        limits = [f"at least {at_least:g}"] * (at_least > -math.inf) + [f"above {above:g}"] * (above > -math.inf)
+        limits += [f"below {below:g}"] * (below < math.inf)
+        raise InputError(f"{name}: expected a number {' and '.join(limits)}, got {value}")
 
 
 _PAPER_OPTIMISER = OptimiserConfig(weight_decay=0.0, schedule="step", gradient_clip=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 
@@ -50,8 +51,12 @@ def main(argv: list[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"nearfar: error: no command {command!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    for stream in (sys.stdout, sys.stderr):  # a file name may hold bytes that are not UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         import_module(f"nearfar.cli.{command}").main(arguments[1:])
+        sys.stdout.flush()
     except InputError as error:
         print(f"nearfar: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -61,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone
         sys.stderr.close()
         return 141
+    except OSError as error:
+        print(f"nearfar: error: {error}", file=sys.stderr)
+        return 2
     except SystemExit as stop:  # tyro's own --help and usage errors
         return stop.code if isinstance(stop.code, int) else 2
     return 0

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from nearfar.errors import InputError
+
 if TYPE_CHECKING:
     from nearfar.lifting import Lifter
     from nearfar.poses import PoseSet
 
 LABELS, FULL = "labels alone", "full 3D supervision"
+CLIP_FRAMES = 150
+TRAINING_FPS = 3.0  # more motions and cameras in as many frames
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ class Demo:
         from nearfar.evaluation import evaluate, report_markdown
         from nearfar.files import write_text
 
+        if self.video is not None:
+            from nearfar.media import media_info
+
+            media_info(self.video)  # a video that cannot be read should not wait for two trainings to say so
         print(f"making {self.frames} frames of synthetic motion ...", flush=True)
         lifters = self._train()
         held_out = _held_out(self.seed)
@@ -48,7 +56,7 @@ class Demo:
         table = report_markdown(reports)
         print(f"\nheld-out synthetic people, {len(held_out)} frames:\n\n{table}")
         write_text(self.out / "results.json", json.dumps(reports, indent=2) + "\n")
-        lifted = {f"A synthetic clip, held out ({len(CLIP_FRAMES)} frames)": _lift_clip(lifters, held_out)}
+        lifted = {"A synthetic clip, held out": _lift_clip(lifters, held_out)}
         media: dict[str, Path] = {}
         if self.video is not None:
             from nearfar.detection import detect_media
@@ -84,10 +92,6 @@ class Demo:
         return lifters
 
 
-CLIP_FRAMES = range(150)
-TRAINING_FPS = 3.0  # more motions and cameras in as many frames
-
-
 def _held_out(seed: int) -> PoseSet:
     from nearfar.synthetic import synthetic_poses
 
@@ -96,10 +100,10 @@ def _held_out(seed: int) -> PoseSet:
 
 def _lift_clip(lifters: Mapping[str, Lifter], held_out: PoseSet) -> dict[str, PoseSet]:
     """The first clip of the held-out people, its truth hidden, lifted with each."""
-    import numpy as np
-
-    rows = np.flatnonzero(held_out.sequence.codes == held_out.sequence.codes[0]) if held_out.sequence else np.arange(0)
-    clip = held_out.select(rows[: len(CLIP_FRAMES)])
+    if held_out.sequence is None:
+        raise InputError("demo: the held-out poses do not say which clip they are of")
+    first = held_out.sequence.codes == held_out.sequence.codes[0]
+    clip = held_out.select(first).select(slice(0, CLIP_FRAMES))
     return {name: lifter.lift_poses(clip) for name, lifter in lifters.items()}
 
 

@@ -33,6 +33,10 @@ class Evaluate:
         from nearfar.files import write_text
         from nearfar.lifting import load
 
+        if self.figure is not None:
+            from nearfar.viewing.figures import check_suffix
+
+            check_suffix(self.figure)
         lifter = load(self.weights)
         poses = load_poses(self.data)
         if poses.joints is None:
@@ -40,7 +44,7 @@ class Evaluate:
         report = {"weights": self.weights, "data": str(self.data), **evaluate(lifter, poses)}
         table = report_markdown({self.weights: report})
         if self.json is not None:
-            write_text(self.json, json.dumps(report, indent=2) + "\n")
+            write_text(self.json, json.dumps(report, indent=2, allow_nan=False) + "\n")
         if self.markdown is not None:
             write_text(self.markdown, table)
         if self.figure is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -62,23 +63,28 @@ class Lift:
 
         lifter = load(self.weights)
         path = Path(self.input)
-        media = path.is_file() and (is_image(path) or is_video(path))
-        if path.is_file() and not media:
+        one_file = path.is_file() and not (is_image(path) or is_video(path))
+        if one_file or (path.is_dir() and any(path.glob("*_keypoints.json"))):
+            self._refuse("media", {"--people": self.people != 1, "--box": self.box is not None})
             self._lift_keypoints(path, lifter)
             return
-        if path.is_dir() and any(path.glob("*_keypoints.json")):
-            self._lift_keypoints(path, lifter)
-            return
+        for_keypoints = {"--skeleton": self.skeleton, "--image-size": self.image_size, "--media": self.media}
+        self._refuse("keypoint files", {flag: value is not None for flag, value in for_keypoints.items()})
         inputs = expand_inputs(self.input)
         if len(inputs) == 1 and not path.is_dir():
             self._lift_media(inputs[0], self.out, lifter)
             return
         self._lift_many(inputs, lifter)
 
+    def _refuse(self, meant_for: str, given: dict[str, bool]) -> None:
+        if wrong := [flag for flag, is_given in given.items() if is_given]:
+            raise InputError(f"{self.input}: {', '.join(wrong)} is for {meant_for}, which this is not")
+
     def _lift_many(self, inputs: list[Path], lifter: Lifter) -> None:
         failed = []
+        base = os.path.commonpath([path.resolve().parent for path in inputs])
         for path in inputs:
-            out = self.out / path.name
+            out = self.out / path.resolve().relative_to(base)
             if (out / "poses.npz").exists() and not self.overwrite:
                 print(f"{path}: finished before, skipped (--overwrite lifts it again)", file=sys.stderr)
                 continue

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 import tyro
 
+from nearfar.datasets.cmu_benchmark import LabelColumn
 from nearfar.errors import InputError
+from nearfar.labels import RelativeLabels
+from nearfar.poses import PoseSet
 from nearfar.presets import PRESETS, TrainingConfig, preset
 
 
@@ -28,28 +31,31 @@ class Train:
     """Poses to measure after every epoch."""
     labels: str = "answer"
     """Labels: a label file (Parquet, CSV, JSON), or the column of a benchmark file: answer or crowd_answer."""
+    val_labels: str | None = None
+    """Labels of --val, likewise; by default the same column as --labels, where that is a column."""
     preset: str = "default"
     """Configuration to start from: default, crowd, ceiling, paper or supervised; the flags below change it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
     resume: bool = False
     """Continue the run in --out."""
+    checkpoint_seconds: float = 60.0
+    """Write a checkpoint after so many seconds, besides after every epoch and on Ctrl-C."""
     config: Annotated[TrainingConfig, tyro.conf.arg(name="")] = TrainingConfig()  # noqa: RUF009 (frozen)
 
     def run(self) -> None:
         """Load, train, save."""
-        from nearfar.cli.inputs import labels_of, training_card
         from nearfar.datasets import load_poses
         from nearfar.training import train
 
         poses = load_poses(self.data)
-        uses_labels = self.config.loss.order != "none"
-        labels = labels_of(self.labels, self.data, poses) if uses_labels else None
         val = None if self.val is None else load_poses(self.val).remap(poses.skeleton)
-        val_labels = None
-        if self.val is not None and val is not None and uses_labels and self.labels in {"answer", "crowd_answer"}:
-            val_labels = labels_of(self.labels, self.val, val)
-        card = training_card(poses, labels, self.preset)
+        labels = val_labels = None
+        if self.config.loss.order != "none":
+            labels = _labels(self.labels, self.data, poses)
+            named = self.val_labels or (self.labels if self.labels in get_args(LabelColumn) else None)
+            if self.val is not None and val is not None and named is not None:
+                val_labels = _labels(named, self.val, val)
         train(
             poses,
             labels,
@@ -59,9 +65,36 @@ class Train:
             val_labels=val_labels,
             device=self.device,
             resume=self.resume,
-            card=card,
+            checkpoint_seconds=self.checkpoint_seconds,
+            card=_card(poses, labels, self.preset),
         )
         print(self.out / "weights.safetensors")
+
+
+def _labels(name: str, data: Path, poses: PoseSet) -> RelativeLabels:
+    """Labels by column of the benchmark file `data`, or from a label file of their own."""
+    from nearfar.datasets import load_labels
+    from nearfar.datasets.cmu_benchmark import is_benchmark
+    from nearfar.files import open_npz
+
+    if name in get_args(LabelColumn):
+        if data.suffix != ".npz" or not is_benchmark(open_npz(data)):
+            raise InputError(f"{data}: holds no labels of its own: name a label file with --labels (or --val-labels)")
+        return load_labels(data, poses=poses, column=cast("LabelColumn", name))
+    if not Path(name).is_file():
+        raise InputError(f"--labels {name}: neither a label file nor one of {', '.join(get_args(LabelColumn))}")
+    return load_labels(name, skeleton=poses.skeleton, poses=poses)
+
+
+def _card(poses: PoseSet, labels: RelativeLabels | None, preset: str) -> dict[str, Any]:
+    """What the weights should say about where they come from."""
+    return {
+        "preset": preset,
+        "supervision": "3D joints" if labels is None else f"{len(labels)} relative depth labels",
+        "poses": len(poses),
+        "data": dict(poses.provenance),
+        "labels": {} if labels is None else dict(labels.provenance),
+    }
 
 
 def main(argv: list[str]) -> None:

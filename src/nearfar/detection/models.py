@@ -176,7 +176,7 @@ def _read_members(path: Path, names: list[str]) -> list[bytes]:
 def _with_metadata(model: bytes, member: Member) -> bytes:
     """A TFLite model with the metadata that MediaPipe's tasks want: input colours and normalisation, output names."""
     try:
-        import flatbuffers  # type: ignore[import-untyped]
+        import flatbuffers
         from mediapipe.tasks.metadata import schema_py_generated as tflite
     except ImportError:
         raise InputError('making the model file needs mediapipe: pip install "nearfar[mediapipe]"') from None
@@ -194,7 +194,7 @@ def _with_metadata(model: bytes, member: Member) -> bytes:
 
 
 def _metadata(member: Member) -> bytes:
-    import flatbuffers  # type: ignore[import-untyped,unused-ignore]
+    import flatbuffers
     from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
 
     normalization = schema.NormalizationOptionsT()

@@ -13,30 +13,31 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from nearfar.camera import (
     DEFAULT_FIELD_OF_VIEW,
     DEFAULT_RAY_RMS,
+    as_numbers,
     assumed_intrinsics,
     check_intrinsics,
     fit_translation,
     keypoints_to_rays,
 )
 from nearfar.errors import InputError
-from nearfar.files import replacing
+from nearfar.files import write_safetensors
 from nearfar.lifting.network import LiftingNetwork, build_network
 from nearfar.poses import PoseSet
 from nearfar.presets import NetworkConfig
 from nearfar.skeleton import Skeleton, get_skeleton
 from nearfar.skeleton_maps import remap
 
-__all__ = ["Lifter", "load", "predict", "weight_names"]
+__all__ = ["Lifter", "load", "predict", "resolve_device", "weight_names"]
 
 SCHEMA = "nearfar-lifter-1"
 MIN_JOINTS = 4
 """Fewest keypoints (the root among them) from which a pose is lifted."""
 
+LARGEST_PIXEL = 1e7
 SMALLEST_RAY = 1e-3
 """Smallest slope between the root's ray and the farthest joint's that is taken for a person (500 m away)."""
 
@@ -124,7 +125,7 @@ class Lifter:
     def _to_own_skeleton(
         self, keypoints: npt.ArrayLike, skeleton: str | Path | Skeleton, scores: npt.ArrayLike | None
     ) -> FloatArray:
-        points = np.array(keypoints, dtype=np.float64)
+        points = as_numbers(keypoints, "keypoints")
         source = get_skeleton(skeleton)
         if points.ndim < 2 or points.shape[-2:] != (source.num_joints, 2):
             raise InputError(
@@ -133,8 +134,10 @@ class Lifter:
             )
         if np.isinf(points).any():
             raise InputError("keypoints: infinite coordinates; a missing keypoint is NaN with score 0")
+        if np.max(np.abs(points), initial=0.0, where=np.isfinite(points)) > LARGEST_PIXEL:
+            raise InputError(f"keypoints: coordinates beyond {LARGEST_PIXEL:g} are not pixels of an image")
         if scores is not None:
-            values = np.asarray(scores)
+            values = as_numbers(scores, "scores")
             if values.shape != points.shape[:-1]:
                 raise InputError(f"scores: expected shape {points.shape[:-1]}, got {values.shape}")
             points[~(values > 0)] = np.nan
@@ -159,7 +162,8 @@ class Lifter:
         try:
             full = np.broadcast_to(used, (*batch, 4))
         except ValueError:
-            raise InputError(f"intrinsics: shape {used.shape} does not fit keypoints {points.shape}") from None
+            name = "image size" if intrinsics is None else "intrinsics"
+            raise InputError(f"{name}: rows of shape {used.shape[:-1]} do not fit keypoints {points.shape}") from None
         flat, k = points.reshape(-1, *points.shape[-2:]), full.reshape(-1, 4)
         self._check_apparent_size(flat, k)
         joints, root = predict(self.network, flat, k)
@@ -188,9 +192,7 @@ class Lifter:
             "skeleton": self.skeleton.to_dict(),
             "card": self.card,
         }
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={"nearfar": json.dumps(header)})
+        write_safetensors(path, self.network.state_dict(), header)
 
 
 def predict(
@@ -219,7 +221,8 @@ def predict(
                 for array in (keypoints, intrinsics)
             )
             prediction = network.lift(points, k)
-            joints[rows] = prediction.joints.cpu().numpy()
+            placed = prediction.joints - prediction.joints[:, [network.skeleton.root_index]]
+            joints[rows] = placed.cpu().numpy()
             if prediction.root is None:
                 root[rows] = fit_translation(joints[rows], keypoints_to_rays(keypoints[rows], intrinsics[rows]))
             else:
@@ -227,29 +230,69 @@ def predict(
     return joints, root
 
 
+def with_camera(poses: PoseSet, purpose: str) -> PoseSet:
+    """The poses, with intrinsics assumed from their image size where they have none.
+
+    Raises:
+        InputError: they have no keypoints, or neither intrinsics nor image size; `purpose` says what needed them.
+    """
+    if poses.keypoints is None:
+        raise InputError(f"{purpose}: needs keypoints, and these poses have none")
+    if poses.intrinsics is not None:
+        check_intrinsics(poses.intrinsics)
+        return poses
+    if poses.image_size is None:
+        raise InputError(f"{purpose}: needs intrinsics (fx, fy, cx, cy) or the image size of each pose")
+    assumed = assumed_intrinsics(poses.image_size, poses.keypoints, poses.skeleton.root_index).astype(np.float32)
+    return dataclasses.replace(
+        poses, intrinsics=assumed, provenance={**poses.provenance, "intrinsics": _assumption(poses)}
+    )
+
+
 def weight_names() -> tuple[str, ...]:
     """Names of the weights that come with the package."""
     folder = resources.files("nearfar") / "weights"
+    if not folder.is_dir():
+        return ()
     names = (entry.name for entry in folder.iterdir())
     return tuple(sorted(name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors")))
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that "auto", "cpu" or "cuda" means here.
+
+    Raises:
+        InputError: an unknown name, or CUDA asked for where there is none.
+    """
+    if name not in {"auto", "cpu", "cuda"}:
+        raise InputError(f"device: expected auto, cpu or cuda, got {name!r}")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("device: cuda is not available here; use cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def load(name_or_path: str | Path = "default", *, device: str = "cpu") -> Lifter:
     """Load a lifter: weights of the package by name, or a ``.safetensors`` file.
 
+    Args:
+        name_or_path: name or file.
+        device: "cpu", "cuda", or "auto" for CUDA where it is there.
+
     Raises:
-        InputError: no such weights, or the file is not a lifter or damaged.
+        InputError: no such weights, the file is not a lifter or damaged, or no such device.
     """
+    place = resolve_device(device)
     name = str(name_or_path)
     if name in weight_names():
         with resources.as_file(resources.files("nearfar") / "weights" / f"{name}.safetensors") as path:
-            return _read(path, device)
+            return _read(path, place)
     if not Path(name).exists():
         raise InputError(f"no weights {name!r}: neither a file nor one of {', '.join(weight_names()) or '(none)'}")
-    return _read(Path(name), device)
+    return _read(Path(name), place)
 
 
-def _read(path: Path, device: str) -> Lifter:
+def _read(path: Path, device: torch.device) -> Lifter:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["nearfar"])

@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nearfar.errors import InputError
-from nearfar.files import replacing
+from nearfar.files import write_safetensors
 from nearfar.presets import TrainingConfig
 
 __all__ = ["Progress", "load_checkpoint", "read_progress", "save_checkpoint"]
@@ -48,9 +47,7 @@ def save_checkpoint(
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
     header = {"schema": SCHEMA, "step": step, "config": dataclasses.asdict(config), "data": data}
-    with replacing(path) as temporary:
-        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(contiguous, temporary, metadata={"nearfar": json.dumps(header)})
+    write_safetensors(path, tensors, header)
 
 
 def read_progress(path: Path) -> Progress:

@@ -13,8 +13,10 @@ from torch import Tensor
 from nearfar.errors import InputError
 from nearfar.geometry import root_relative
 from nearfar.labels import RelativeLabels
+from nearfar.lifting.lifter import MIN_JOINTS, with_camera
 from nearfar.poses import PoseSet
 from nearfar.presets import TrainingConfig
+from nearfar.skeleton import Skeleton
 
 __all__ = ["Batch", "TrainingData", "augment"]
 
@@ -72,19 +74,11 @@ class TrainingData:
         Raises:
             InputError: labels, joints or intrinsics that the configuration needs are missing or do not fit together.
         """
-        if poses.keypoints is None:
-            raise InputError("training needs keypoints")
-        if poses.intrinsics is None:
-            raise InputError("training needs intrinsics (fx, fy, cx, cy) for each pose")
-        if len(poses) < 2:
+        poses = with_camera(poses, "training")
+        if poses.keypoints is None or poses.intrinsics is None or len(poses) < 2:
             raise InputError(f"training needs at least 2 poses, got {len(poses)}")
         keypoints = _tensor(poses.keypoints, device)
-        root_missing = ~torch.isfinite(keypoints[:, poses.skeleton.root_index]).all(-1)
-        if root_missing.any():
-            raise InputError(
-                f"training: the root ({poses.skeleton.root}) is missing in {int(root_missing.sum())} poses, first in "
-                f"row {int(root_missing.nonzero()[0, 0])}: leave those rows out"
-            )
+        _check_keypoints(keypoints, poses.skeleton)
         joints = None
         if config.loss.joints != "none":
             if poses.joints is None or poses.frame == "world":
@@ -128,6 +122,25 @@ class TrainingData:
             yield Batch(keypoints, self.intrinsics[rows], pair, relation, joints, keypoints)
 
 
+def _check_keypoints(keypoints: Tensor, skeleton: Skeleton) -> None:
+    """Refuse rows that no network can learn from: one of them would spoil the statistics of its whole batch."""
+    root = keypoints[:, skeleton.root_index : skeleton.root_index + 1]
+    present = torch.isfinite(keypoints).all(-1)
+    apart = (keypoints - root).abs().amax(-1).nan_to_num(0.0, 0.0, 0.0).amax(-1)
+    faults = {
+        "an infinite keypoint": torch.isinf(keypoints).flatten(1).any(1),
+        f"no root ({skeleton.root})": ~present[:, skeleton.root_index],
+        f"fewer than {MIN_JOINTS} keypoints": present.sum(1) < MIN_JOINTS,
+        "all keypoints in one spot": apart == 0,
+    }
+    for fault, rows in faults.items():
+        if rows.any():
+            raise InputError(
+                f"training: {fault} in {int(rows.sum())} poses, first in row {int(rows.nonzero()[0, 0])}: "
+                "leave those rows out"
+            )
+
+
 def augment(
     batch: Batch, config: TrainingConfig, mirror_permutation: Tensor, root: int, generator: torch.Generator
 ) -> Batch:
@@ -163,6 +176,7 @@ def augment(
     if config.missing_joints:
         hidden = torch.rand(keypoints.shape[:2], device=device, generator=generator) < config.missing_joints
         hidden[:, root] = False
+        hidden &= (torch.isfinite(keypoints).all(-1) & ~hidden).sum(1, keepdim=True) >= MIN_JOINTS
         keypoints = torch.where(hidden[..., None], torch.nan, keypoints)
     return Batch(keypoints, intrinsics, pair, relation, joints, pixels)
 

@@ -10,8 +10,9 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,22 +23,21 @@ import torch
 from tqdm import tqdm
 
 from nearfar.errors import InputError
-from nearfar.evaluation import evaluate_network, order_accuracy
+from nearfar.evaluation import check_validation, evaluate_network, order_accuracy
 from nearfar.files import write_text
 from nearfar.labels import RelativeLabels
-from nearfar.lifting.lifter import Lifter
+from nearfar.lifting.lifter import Lifter, resolve_device
 from nearfar.lifting.network import LiftingNetwork, build_network
 from nearfar.poses import PoseSet
 from nearfar.presets import OptimiserConfig, TrainingConfig
+from nearfar.skeleton import Skeleton
 from nearfar.training.checkpoint import load_checkpoint, read_progress, save_checkpoint
 from nearfar.training.data import TrainingData, augment
 from nearfar.training.log import RunLog
 from nearfar.training.objective import LimbReference, objective
 
-__all__ = ["resolve_device", "train"]
+__all__ = ["train"]
 
-CHECKPOINT_SECONDS = float(os.environ.get("NEARFAR_CHECKPOINT_SECONDS", "60"))
-"""A checkpoint is written after this many seconds, and after every epoch."""
 LOG_EVERY = 50
 
 
@@ -52,6 +52,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     progress: bool = True,
+    checkpoint_seconds: float = 60.0,
     card: Mapping[str, Any] | None = None,
 ) -> Lifter:
     """Train a lifter.
@@ -67,6 +68,7 @@ def train(
         device: "auto", "cpu" or "cuda".
         resume: continue the run in `out` from its last checkpoint.
         progress: show a progress bar on stderr.
+        checkpoint_seconds: write a checkpoint after so many seconds, besides after every epoch.
         card: what is known about the data, for the model card inside the weights.
 
     Returns:
@@ -75,6 +77,8 @@ def train(
     Raises:
         InputError: data and configuration do not fit, `out` holds another run, or the loss is not finite.
     """
+    if val is not None:
+        val = check_validation(val, val_labels)
     place = resolve_device(device)
     config = dataclasses.replace(config, precision=_resolve_precision(config.precision, place))
     data = TrainingData.of(poses, labels, config, place)
@@ -90,11 +94,11 @@ def train(
         network.parameters(), lr=config.optimiser.learning_rate, weight_decay=config.optimiser.weight_decay, fused=True
     )
     folder = None if out is None else Path(out)
-    fingerprint = _fingerprint(data)
+    fingerprint = _fingerprint(data, reference, skeleton)
     with _run_folder(folder):
         step = _start(folder, network, optimiser, config, fingerprint, resume=resume)
         with RunLog(folder, step) as log:
-            run = _Run(network, optimiser, data, reference, config, log, folder, fingerprint)
+            run = _Run(network, optimiser, data, reference, config, log, folder, fingerprint, checkpoint_seconds)
             run.go(step, progress=progress, val=val, val_labels=val_labels)
         network.eval()
         if folder is not None:
@@ -112,9 +116,22 @@ class _Run:
     log: RunLog
     folder: Path | None
     fingerprint: str
+    checkpoint_seconds: float
 
     def go(self, step: int, *, progress: bool, val: PoseSet | None, val_labels: RelativeLabels | None) -> None:
         """From `step` to the end, saving a checkpoint every minute, every epoch and on Ctrl-C."""
+        with _postponed_interrupt() as interrupted:
+            self._go(step, interrupted, progress=progress, val=val, val_labels=val_labels)
+
+    def _go(
+        self,
+        step: int,
+        interrupted: threading.Event,
+        *,
+        progress: bool,
+        val: PoseSet | None,
+        val_labels: RelativeLabels | None,
+    ) -> None:
         per_epoch = self.data.steps(self.config.batch_size)
         if per_epoch == 0:
             raise InputError("training: fewer than two poses to train on")
@@ -129,17 +146,17 @@ class _Run:
                     terms = self._step(batch, step, total)
                     step += 1
                     bar.update()
-                    if step % LOG_EVERY == 0:
+                    if step % LOG_EVERY == 0 or step % per_epoch == 0:
                         self._record(terms, step, epoch, bar)
-                    if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    if interrupted.is_set():
+                        self._save(step)
+                        raise KeyboardInterrupt
+                    if time.monotonic() - saved_at > self.checkpoint_seconds:
                         self._save(step)
                         saved_at = time.monotonic()
                 self._validate(step, epoch, val, val_labels)
                 self._save(step)
                 saved_at = time.monotonic()
-        except KeyboardInterrupt:
-            self._save(step)
-            raise
         finally:
             bar.close()
 
@@ -188,6 +205,12 @@ class _Run:
         tqdm.write(f"epoch {epoch + 1}: val {shown}", file=sys.stderr)
 
     def _save(self, step: int) -> None:
+        broken = [name for name, value in self.network.state_dict().items() if not torch.isfinite(value).all()]
+        if broken:
+            raise InputError(
+                f"training: {broken[0]} is no longer finite at step {step}; the last good checkpoint is kept. "
+                "Look at the data, or lower the learning rate"
+            )
         if self.folder is not None:
             self.log.flush()
             path = self.folder / "checkpoint.safetensors"
@@ -207,20 +230,6 @@ def learning_rate(config: OptimiserConfig, step: int, total: int) -> float:
     return low + (high - low) * (1 - math.cos(math.pi * min(1.0, share))) / 2
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device that "auto", "cpu" or "cuda" means here.
-
-    Raises:
-        InputError: an unknown name, or CUDA asked for where there is none.
-    """
-    if name not in {"auto", "cpu", "cuda"}:
-        raise InputError(f"device: expected auto, cpu or cuda, got {name!r}")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise InputError("device: cuda is not available here; use --device cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
 def _resolve_precision(precision: str, device: torch.device) -> Any:
     if precision != "auto":
         return precision
@@ -237,10 +246,31 @@ def _seed(seed: int, purpose: int, number: int) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _fingerprint(data: TrainingData) -> str:
+@contextmanager
+def _postponed_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event: a step that is cut in half could not be resumed bit for bit."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)  # a second one interrupts at once
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _fingerprint(data: TrainingData, reference: LimbReference | None, skeleton: Skeleton) -> str:
     """A digest of everything that is trained on, to refuse resuming on other data."""
-    digest = hashlib.blake2b(digest_size=16)
-    for tensor in (data.keypoints, data.intrinsics, data.joints, data.pair, data.relation, data.first_label):
+    digest = hashlib.blake2b(json.dumps(skeleton.to_dict()).encode(), digest_size=16)
+    lengths = None if reference is None else reference.lengths
+    for tensor in (data.keypoints, data.intrinsics, data.joints, data.pair, data.relation, data.first_label, lengths):
         if tensor is not None:
             digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()

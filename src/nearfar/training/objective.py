@@ -45,25 +45,30 @@ class LimbReference:
         if config.limbs == "none":
             return None
         skeleton = poses.skeleton
-        if skeleton.unit_limb_index is None:
-            raise InputError(f"limb losses need a unit limb, which skeleton {skeleton.name!r} does not name")
         if config.limb_reference == "train_mean":
             lengths = poses.mean_limb_lengths
             if lengths is None:
                 raise InputError(
-                    "the data state no mean limb lengths: use --config.loss.limb-reference average_person, "
-                    "or give the pose set mean_limb_lengths"
+                    "the data state no mean limb lengths: use limb_reference average_person "
+                    "(--loss.limb-reference average_person), or give the pose set mean_limb_lengths"
                 )
         else:
             lengths = average_person_lengths(skeleton)
         lengths = np.asarray(lengths, dtype=np.float64)
         rigid = skeleton.rigid_limbs
-        unit_length = float(lengths[skeleton.unit_limb_index])
+        if not (np.isfinite(lengths).all() and (lengths > 0).all()):
+            raise InputError(f"limb lengths must be positive numbers of mm, got {lengths.tolist()}")
+        if config.limbs == "lengths":
+            unit = 0  # not used
+        elif skeleton.unit_limb_index is None:
+            raise InputError(f"limb proportions need a unit limb, which skeleton {skeleton.name!r} does not name")
+        else:
+            unit = skeleton.unit_limb_index
         return cls(
             limbs=torch.from_numpy(skeleton.limb_joints[rigid]).to(device),
             lengths=torch.from_numpy(lengths[rigid]).float().to(device),
-            unit=torch.from_numpy(skeleton.limb_joints[[skeleton.unit_limb_index]]).to(device),
-            proportions=torch.from_numpy(lengths[rigid] / unit_length).float().to(device),
+            unit=torch.from_numpy(skeleton.limb_joints[[unit]]).to(device),
+            proportions=torch.from_numpy(lengths[rigid] / lengths[unit]).float().to(device),
         )
 
 

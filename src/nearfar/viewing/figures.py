@@ -86,14 +86,19 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def check_suffix(path: str | Path) -> None:
+    """Refuse a name that no figure can be written under (InputError)."""
+    if Path(path).suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: figures are written as {', '.join(FORMATS)}")
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure as .png, .svg or .pdf, whole or not at all.
 
     Raises:
         InputError: another suffix, or the file cannot be written.
     """
-    if Path(path).suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: figures are written as {', '.join(FORMATS)}")
+    check_suffix(path)
     with house_style(), replacing(path) as temporary:
         figure.savefig(temporary, metadata={"Date": None} if Path(path).suffix.lower() == ".svg" else None)
 
