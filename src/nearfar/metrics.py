@@ -111,7 +111,7 @@ def relative_depth_accuracy(predicted: npt.ArrayLike, target: npt.ArrayLike, min
 
 
 def limb_proportion_error(predicted: npt.ArrayLike, target: npt.ArrayLike, skeleton: Skeleton) -> FloatArray:
-    """Mean over limbs of |l / l_unit - L / L_unit|, (...,): the paper's proportion loss against the true pose.
+    """Mean over limbs of abs(l / l_unit - L / L_unit), (...,): the paper's proportion loss against the true pose.
 
     Raises:
         InputError: the skeleton names no unit limb.
