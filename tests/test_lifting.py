@@ -171,7 +171,7 @@ def test_no_poses_give_no_poses(lifter: Lifter) -> None:
         ({"scores": np.ones((4, 16))}, "scores: expected shape"),
         ({"intrinsics": [0, 1, 2, 3]}, "focal lengths must be positive"),
         ({"intrinsics": [1, 2, 3]}, r"expected \(..., 4\)"),
-        ({"intrinsics": np.ones((5, 4))}, "does not fit"),
+        ({"intrinsics": np.ones((5, 4))}, "do not fit"),
         ({"image_size": (0, 100)}, "image size"),
     ],
 )

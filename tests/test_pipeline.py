@@ -16,15 +16,15 @@ from nearfar.camera import project
 from nearfar.media import VideoWriter, read_frames
 from nearfar.metrics import limb_length_variation
 
-FRAMES = 24
+FIRST, FRAMES = 60, 24
 
 
 @pytest.fixture(scope="module")
 def clip(shared: Path, tmp_path_factory) -> Path:
-    """The first frames of the street clip, in which two people walk."""
+    """A second of the street clip in which two people are seen."""
     path = tmp_path_factory.mktemp("clip") / "walk.mp4"
     with VideoWriter(path, fps=60) as writer:
-        for frame in islice(read_frames(shared / "media" / "street_walk.mp4"), FRAMES):
+        for frame in islice(read_frames(shared / "media" / "street_walk.mp4"), FIRST, FIRST + FRAMES):
             writer.write(frame.image)
     return path
 
