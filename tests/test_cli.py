@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -195,6 +196,22 @@ def test_own_keypoints_and_labels_train_as_the_readme_says(tmp_path: Path) -> No
     small = ["--loss.limb-reference", "average_person", "--epochs", "1", "--network.width", "16", "--batch-size", "16"]
     assert main([*start, *small, "--out", str(tmp_path / "mine")]) == 0
     assert load(tmp_path / "mine" / "weights.safetensors").skeleton.name == "h36m17"
+
+
+def test_keypoints_of_several_images(folder: Path, tmp_path: Path, capsys) -> None:
+    """One poses.npz for all of them; the viewer shows one at a time."""
+    from nearfar.poses import Category
+
+    poses = PoseSet.load(folder / "poses.npz").select(slice(0, 6))
+    several = dataclasses.replace(poses, joints=None, sequence=Category.of(["a.jpg"] * 3 + ["b.jpg"] * 3))
+    several.save(tmp_path / "k.npz")
+    weights = ["--weights", str(folder / "run" / "weights.safetensors"), "--out", str(tmp_path / "out")]
+    assert main(["lift", str(tmp_path / "k.npz"), *weights]) == 0
+    assert "--sequence NAME" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "view.html").exists()
+    lifted = tmp_path / "out" / "poses.npz"
+    assert main(["view", str(lifted), "--sequence", "b.jpg", "--out", str(tmp_path / "b.html")]) == 0
+    assert "no sequence 'c.jpg'; it has a.jpg, b.jpg" in fails(capsys, "view", lifted, "--sequence", "c.jpg")
 
 
 def test_flags_that_mean_nothing_are_refused(folder: Path, tmp_path: Path, capsys) -> None:

@@ -126,16 +126,19 @@ class Lift:
         started = time.perf_counter()
         lifted = lifter.lift_poses(found)
         lifting_s = time.perf_counter() - started
-        if self.overlay and media is not None:
+        if media is not None and self.overlay:
             suffix = ".png" if is_image(media) else ".mp4"
             write_overlay(lifted, media, out / f"overlay{suffix}")
-        if self.view:
+        clips = 1 if lifted.sequence is None else len(np.unique(lifted.sequence.codes))
+        if self.view and clips == 1:
             write_viewer(lifted, out / "view.html", media=media)
         lifted.save(out / "poses.npz")
         there = 0 if lifted.joints is None else np.isfinite(lifted.joints).any(axis=(1, 2)).sum()
         persons = 1 if lifted.person is None else len(np.unique(lifted.person))
         spent = "" if detection_s is None else f", detection {detection_s:.2f} s"
         print(f"{out}: {there} of {len(lifted)} poses lifted ({persons} people){spent}, lifting {lifting_s:.3f} s")
+        if self.view and clips > 1:
+            print(f"{clips} clips or images: nearfar view {out / 'poses.npz'} --sequence NAME shows one of them")
         if str(lifted.provenance["intrinsics"]).startswith("assumed"):
             print(f"camera {lifted.provenance['intrinsics']}; --intrinsics takes known ones")
 
