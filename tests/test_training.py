@@ -53,6 +53,12 @@ def command(files: tuple[Path, Path], out: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+def wait_for_checkpoint(run: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not (run / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
 def test_labels_alone_teach_depth() -> None:
     poses, held_out = synthetic_poses(12_000, seed=1), synthetic_poses(1_000, seed=2)
@@ -109,9 +115,7 @@ def test_kill_and_resume_gives_the_same_weights(files: tuple[Path, Path], tmp_pa
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run(command(files, whole, *often), check=True, capture_output=True)
     process = subprocess.Popen(command(files, broken, *often), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (broken / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for_checkpoint(broken)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (broken / "weights.safetensors").exists()
@@ -133,9 +137,7 @@ def test_ctrl_c_saves_and_exits_with_130(files: tuple[Path, Path], tmp_path: Pat
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "run" / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for_checkpoint(tmp_path / "run")
     busy = subprocess.run(
         command(files, tmp_path / "run", "--epochs", "5000", "--resume"), capture_output=True, text=True, check=False
     )
@@ -153,9 +155,7 @@ def test_resuming_after_ctrl_c_gives_the_same_weights(files: tuple[Path, Path], 
     arguments = ("--epochs", "8", "--checkpoint-seconds", "0.2")
     subprocess.run(command(files, whole, *arguments), check=True, capture_output=True)
     process = subprocess.Popen(command(files, broken, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (broken / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for_checkpoint(broken)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     subprocess.run(command(files, broken, *arguments, "--resume"), check=True, capture_output=True)
