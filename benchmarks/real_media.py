@@ -99,13 +99,16 @@ def clip_rows(path: Path) -> None:
         moving = np.abs(np.nan_to_num(moved)) > 200
         agree = (np.sign(facing) == np.sign(moved))[moving]
         turn = np.abs(np.diff(np.unwrap(np.arctan2(hips[there, 2], hips[there, 0]))))
-        print(f"| {person} | {len(there)} of {np.ptp(there) + 1} | {np.median(variation):.3f} / {variation.max():.3f} | "
-              f"{upright.mean():.0%} | {agree.sum()} of {len(agree)} | {(turn > np.pi / 3).sum()} | "
-              f"{exchanges(rows.keypoints[there], joint['left_ankle'], joint['right_ankle'])} |")  # fmt: skip
+        swaps = exchanges(rows.keypoints[there], joint["left_ankle"], joint["right_ankle"])
+        found = f"{len(there)} of {np.ptp(there) + 1}"
+        steady = f"{np.median(variation):.3f} / {variation.max():.3f}"
+        direction = f"{agree.sum()} of {len(agree)}"
+        turns = int((turn > np.pi / 3).sum())
+        print(f"| {person} | {found} | {steady} | {upright.mean():.0%} | {direction} | {turns} | {swaps} |")
 
 
 def exchanges(keypoints: Array, left: int, right: int) -> int:
-    """Frames in which two joints seem to have changed places: exchanged, they would have moved less than half as far."""
+    """Frames in which two joints seem to have changed places: exchanged, they would have moved less than half."""
     now, before = keypoints[1:, [left, right]], keypoints[:-1, [left, right]]
     kept, swapped = (np.linalg.norm(now - other, axis=-1).sum(axis=1) for other in (before, before[:, ::-1]))
     return int((swapped < kept / 2).sum())
