@@ -9,9 +9,9 @@ import nearfar
 
 PACKAGE = Path(nearfar.__file__).parent
 ORDER = (
-    "errors", "skeleton", "skeleton_maps", "camera", "geometry", "files", "poses", "labels", "tracking", "tables", "datasets",
-    "synthetic", "presets", "lifting", "losses", "metrics", "evaluation", "training", "media", "detection", "viewing",
-    "pipeline", "cli",
+    "errors", "skeleton", "skeleton_maps", "camera", "geometry", "files", "safe_pickle", "poses", "answer_noise", "labels", "tracking",
+    "tables", "datasets", "consensus", "synthetic", "keypoint_noise", "presets", "lifting", "losses", "metrics", "evaluation",
+    "training", "media", "detection", "viewing", "pipeline", "study", "reproduce", "cli",
 )  # fmt: skip
 
 
