@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nearfar.answer_noise import PAPER_CROWD
 from nearfar.camera import project
 from nearfar.datasets import benchmark_labels, load_benchmark, load_labels, load_mocap, load_poses
 from nearfar.errors import InputError
 from nearfar.geometry import limb_lengths
-from nearfar.labels import crowd_flip_probability
 from nearfar.skeleton import get_skeleton
 
 H36M = get_skeleton("h36m17")
@@ -264,7 +264,7 @@ def test_the_real_benchmark(benchmark_folder):
     assert (labels.relation == np.where(dz >= 0, 1, -1)).all()
     crowd = benchmark_labels(benchmark_folder / "test.npz", "crowd_answer")
     right = (crowd.relation == labels.relation).mean()
-    assert right == pytest.approx(1 - crowd_flip_probability(dz).mean(), abs=0.01)
+    assert right == pytest.approx(PAPER_CROWD.right(dz).mean(), abs=0.01)
     blind = load_poses(benchmark_folder / "train_labels.npz")
     assert blind.joints is None
     train = load_poses(benchmark_folder / "train.npz")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nearfar.answer_noise import PAPER_CROWD
 from nearfar.errors import InputError
 from nearfar.labels import (
     RelativeLabels,
     all_pairs,
-    crowd_flip_probability,
     flip,
     labels_from_joints,
     random_pairs,
@@ -180,19 +180,13 @@ def test_answers_need_joints_in_the_cameras_frame():
     with pytest.raises(InputError, match="needs joints in the camera's frame"):
         labels_from_joints(PoseSet(H36M, keypoints=np.zeros((1, 17, 2))), pairs)
     with pytest.raises(InputError, match="tolerance and label noise exclude each other"):
-        labels_from_joints(random_poses(1), pairs, tolerance=10, crowd_noise=True)
+        labels_from_joints(random_poses(1), pairs, tolerance=10, noise=PAPER_CROWD)
     with pytest.raises(InputError, match="needs a random generator"):
-        labels_from_joints(random_poses(1), pairs, crowd_noise=True)
+        labels_from_joints(random_poses(1), pairs, noise=PAPER_CROWD)
     poses = random_poses(3)
     poses.joints[1, 1] = np.nan
     with pytest.raises(InputError, match="pose 1 has missing joints"):
         labels_from_joints(poses, np.array([[[0, 1]]] * 3))
-
-
-def test_the_crowds_formula():
-    # P(correct) = min(1, 0.5 + 0.0125 |dz in cm|): chance at 0 cm, certain from 40 cm.
-    wrong = crowd_flip_probability([0, 100, -200, 400, 1000])
-    np.testing.assert_allclose(wrong, [0.5, 0.375, 0.25, 0, 0])
 
 
 @pytest.mark.parametrize("difference", [0, 80, 200, 320, 400])
@@ -201,7 +195,7 @@ def test_the_simulated_crowd_is_right_as_often_as_the_formula_says(difference):
     joints = np.zeros((n, 17, 3))
     joints[:, 1, 2] = difference
     pairs = np.tile([[[1, 0]]], (n, 1, 1))
-    labels = labels_from_joints(PoseSet(H36M, joints=joints), pairs, crowd_noise=True, rng=np.random.default_rng(1))
+    labels = labels_from_joints(PoseSet(H36M, joints=joints), pairs, noise=PAPER_CROWD, rng=np.random.default_rng(1))
     p = min(1, 0.5 + 0.0125 * difference / 10)
     right = (labels.relation == 1).mean()
     assert abs(right - p) <= 4 * np.sqrt(p * (1 - p) / n)

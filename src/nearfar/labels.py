@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.answer_noise import AnswerNoise
 from nearfar.errors import InputError
 from nearfar.files import replacing
 from nearfar.poses import PoseSet
@@ -25,7 +26,6 @@ __all__ = [
     "Kind",
     "RelativeLabels",
     "all_pairs",
-    "crowd_flip_probability",
     "flip",
     "labels_from_joints",
     "random_pairs",
@@ -34,9 +34,6 @@ __all__ = [
 Array = npt.NDArray[Any]
 Kind = Literal["answers", "merged"]
 SCHEMA = "nearfar-labels-1"
-
-CROWD_CERTAIN_MM = 400.0
-"""Depth difference from which the simulated crowd is always right (PAPER.md 5: chance at 0, certain at 40 cm)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,29 +218,21 @@ def random_pairs(skeleton: Skeleton, poses: int, per_pose: int, rng: np.random.G
     return np.where(rng.random((poses, per_pose, 1)) < 0.5, chosen, chosen[..., ::-1])
 
 
-def crowd_flip_probability(depth_difference: npt.ArrayLike) -> Array:
-    """Probability that a simulated crowd answer is wrong, for depth differences in mm (PAPER.md 5).
-
-    P(correct) = min(1, 0.5 + 0.0125·|Δz in cm|).
-    """
-    return np.maximum(0.0, 0.5 - 0.5 * np.abs(np.asarray(depth_difference, dtype=np.float64)) / CROWD_CERTAIN_MM)
-
-
 def labels_from_joints(
     poses: PoseSet,
     pairs: Array,
     *,
     tolerance: float = 0.0,
-    crowd_noise: bool = False,
+    noise: AnswerNoise | None = None,
     rng: np.random.Generator | None = None,
 ) -> RelativeLabels:
-    """Answer pairs from known camera-frame joints: exact, with a tolerance, or as the simulated crowd would.
+    """Answer pairs from known camera-frame joints: exact, with a tolerance, or as noisy people would.
 
     Args:
         poses: N poses with joints in the camera's frame (or root-relative along its axes).
         pairs: (N, P, 2) joints to compare.
         tolerance: mm; differences smaller than this are "equal" (relation 0).
-        crowd_noise: flip answers with the crowd's error probability (needs `rng`).
+        noise: how often answers are wrong (needs `rng`); `answer_noise.PAPER_CROWD` is the paper's simulated crowd.
         rng: source of randomness.
 
     Raises:
@@ -251,7 +240,7 @@ def labels_from_joints(
     """
     if poses.joints is None or poses.frame == "world":
         raise InputError("labels: answering from joints needs joints in the camera's frame")
-    if tolerance and crowd_noise:
+    if tolerance and noise is not None:
         raise InputError("labels: tolerance and label noise exclude each other")
     if not (np.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"labels: tolerance must be 0 mm or more, got {tolerance}")
@@ -267,11 +256,12 @@ def labels_from_joints(
     labels = RelativeLabels(
         poses.skeleton, pose, pair, relation, provenance={"from": "joints", "tolerance_mm": tolerance}
     )
-    if not crowd_noise:
+    if noise is None:
         return labels
     if rng is None:
-        raise InputError("labels: crowd noise needs a random generator")
-    return flip(labels, crowd_flip_probability(difference), rng)
+        raise InputError("labels: noise needs a random generator")
+    noisy = flip(labels, noise.wrong(difference), rng)
+    return dataclasses.replace(noisy, provenance={**labels.provenance, "noise": dataclasses.asdict(noise)})
 
 
 def flip(labels: RelativeLabels, probability: npt.ArrayLike, rng: np.random.Generator) -> RelativeLabels:

@@ -38,6 +38,7 @@ class Synthetic:
         """Make, write."""
         import numpy as np
 
+        from nearfar.answer_noise import PAPER_CROWD
         from nearfar.labels import labels_from_joints, random_pairs
         from nearfar.synthetic import synthetic_poses
 
@@ -46,7 +47,9 @@ class Synthetic:
         poses = synthetic_poses(self.frames, seed=self.seed, views=self.views, fps=self.fps, skeleton=self.skeleton)
         rng = np.random.default_rng([self.seed, 1])
         pairs = random_pairs(poses.skeleton, len(poses), self.pairs, rng)
-        labels = labels_from_joints(poses, pairs, tolerance=self.tolerance, crowd_noise=self.crowd, rng=rng)
+        labels = labels_from_joints(
+            poses, pairs, tolerance=self.tolerance, noise=PAPER_CROWD if self.crowd else None, rng=rng
+        )
         poses.save(self.out)
         labels.save(self.out.with_suffix(".labels.parquet"))
         print(f"{self.out}: {len(poses)} poses; {len(labels)} labels beside it")
