@@ -18,6 +18,7 @@ __all__ = [
     "joint_l1_loss",
     "joint_mse_loss",
     "limb_length_loss",
+    "limb_lengths",
     "limb_proportion_loss",
     "root_loss",
     "scaled_orthographic_reprojection_loss",
@@ -110,7 +111,8 @@ def root_loss(joints: Tensor, root: int) -> Tensor:
     return _norm(joints[:, root]).mean()
 
 
-def _lengths(joints: Tensor, limbs: Tensor) -> Tensor:
+def limb_lengths(joints: Tensor, limbs: Tensor) -> Tensor:
+    """Lengths (B, K) mm of limbs (K, 2) of joints (B, J, 3)."""
     return _norm(joints[:, limbs[:, 1]] - joints[:, limbs[:, 0]])
 
 
@@ -128,7 +130,7 @@ def limb_proportion_loss(joints: Tensor, limbs: Tensor, unit: Tensor, reference:
         unit: (1, 2) joints of the unit limb.
         reference: (K,) or (B, K) reference proportions L / L_unit.
     """
-    ratio = _lengths(joints, limbs) / _lengths(joints, unit).clamp(min=1e-6)
+    ratio = limb_lengths(joints, limbs) / limb_lengths(joints, unit).clamp(min=1e-6)
     return (ratio - reference).abs().mean()
 
 
@@ -138,9 +140,9 @@ def limb_length_loss(joints: Tensor, limbs: Tensor, reference: Tensor) -> Tensor
     Args:
         joints: (B, J, 3) mm.
         limbs: (K, 2) joints of the limbs compared.
-        reference: (K,) L in mm.
+        reference: (K,) or (B, K) L in mm.
     """
-    return torch.log(_lengths(joints, limbs).clamp(min=1.0) / reference).abs().mean()
+    return torch.log(limb_lengths(joints, limbs).clamp(min=1.0) / reference).abs().mean()
 
 
 def joint_mse_loss(joints: Tensor, target: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nearfar.errors import InputError
+from nearfar.keypoint_noise import KeypointNoise
 
 __all__ = ["PRESETS", "LossConfig", "NetworkConfig", "OptimiserConfig", "TrainingConfig", "preset"]
 
@@ -52,7 +53,8 @@ class LossConfig:
         order_scale: its scale: the multiplier of "batch_normalised", mm for the other two.
         limbs: "proportions" (to the unit limb, the paper's) or "lengths" (log lengths in mm).
         limb_weight: weight of the limb term.
-        limb_reference: "train_mean": the mean limb lengths that come with the data; "average_person": the skeleton's.
+        limb_reference: "train_mean": the mean limb lengths that come with the data (or with the weights that training
+            starts from); "average_person": the skeleton's; "sample": each pose's own, from its 3D joints.
         reprojection: "scaled_orthographic", or "inverse_distance" (known focal length).
         reprojection_weight: weight of the reprojection term.
         root_weight: weight of the predicted root's distance from the origin.
@@ -65,12 +67,17 @@ class LossConfig:
     order_scale: float = 30.0
     limbs: Literal["none", "proportions", "lengths"] = "lengths"
     limb_weight: float = 20.0
-    limb_reference: Literal["train_mean", "average_person"] = "train_mean"
+    limb_reference: Literal["train_mean", "average_person", "sample"] = "train_mean"
     reprojection: Literal["none", "scaled_orthographic", "inverse_distance"] = "none"
     reprojection_weight: float = 1.0
     root_weight: float = 0.0
     joints: Literal["none", "mse", "l1"] = "none"
     joints_weight: float = 1.0
+
+    @property
+    def needs_joints(self) -> bool:
+        """Whether the loss looks at 3D joints: full supervision, or limb proportions of each sample."""
+        return self.joints != "none" or (self.limbs != "none" and self.limb_reference == "sample")
 
     def __post_init__(self) -> None:
         _check("order_scale", self.order_scale, above=0)
@@ -115,6 +122,11 @@ class TrainingConfig:
         keypoint_noise: standard deviation of normal noise on the keypoints, drawn anew each time, as a share of the
             person's apparent size (RMS distance from the root).
         missing_joints: probability that a joint other than the root is hidden from the network, drawn anew each time.
+        input_noise: noise on the keypoints, in pixels, drawn once before training (PAPER.md 4 and 5).
+        input_dropout: probability that a joint is hidden, drawn once before training (PAPER.md 4).
+        data_share: share of the poses to train on, drawn once; statistics come from all of them (PAPER.md 4).
+        labels_used: of several labels of a pose, "one" drawn anew each epoch (the paper's on Human3.6M), "all" at once, or
+            "each" as a sample of its own (the paper's on LSP).
         seed: of weights, order and noise.
         precision: "bfloat16" runs the linear layers in bfloat16; "auto" takes it where the hardware has the units.
     """
@@ -127,6 +139,10 @@ class TrainingConfig:
     mirror: bool = True
     keypoint_noise: float = 0.0
     missing_joints: float = 0.0
+    input_noise: KeypointNoise = field(default_factory=KeypointNoise)
+    input_dropout: float = 0.0
+    data_share: float = 1.0
+    labels_used: Literal["one", "all", "each"] = "one"
     seed: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
@@ -135,6 +151,8 @@ class TrainingConfig:
         _check("batch_size", self.batch_size, at_least=2)  # batch normalisation needs two
         _check("keypoint_noise", self.keypoint_noise, at_least=0)
         _check("missing_joints", self.missing_joints, at_least=0, below=1)
+        _check("input_dropout", self.input_dropout, at_least=0, below=1)
+        _check("data_share", self.data_share, above=0, at_most=1)
         _check("seed", self.seed, at_least=0, below=2**63)
         loss = self.loss
         if loss.order == loss.limbs == loss.reprojection == loss.joints == "none" and not loss.root_weight:
@@ -148,11 +166,17 @@ class TrainingConfig:
 
 
 def _check(
-    name: str, value: float, *, at_least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+    name: str,
+    value: float,
+    *,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
 ) -> None:
-    if not (math.isfinite(value) and value >= at_least and value > above and value < below):
+    if not (math.isfinite(value) and at_least <= value <= at_most and above < value < below):
         limits = [f"at least {at_least:g}"] * (at_least > -math.inf) + [f"above {above:g}"] * (above > -math.inf)
-        limits += [f"below {below:g}"] * (below < math.inf)
+        limits += [f"below {below:g}"] * (below < math.inf) + [f"at most {at_most:g}"] * (at_most < math.inf)
         raise InputError(f"{name}: expected a number {' and '.join(limits)}, got {value}")
 
 

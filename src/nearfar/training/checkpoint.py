@@ -16,7 +16,15 @@ from nearfar.errors import InputError
 from nearfar.files import write_safetensors
 from nearfar.presets import TrainingConfig
 
-__all__ = ["Progress", "load_checkpoint", "read_progress", "save_checkpoint"]
+__all__ = [
+    "Progress",
+    "is_checkpoint",
+    "load_checkpoint",
+    "optimiser_steps",
+    "read_progress",
+    "read_tensors",
+    "save_checkpoint",
+]
 
 SCHEMA = "nearfar-checkpoint-1"
 
@@ -72,6 +80,16 @@ def load_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optim
     Raises:
         InputError: the checkpoint is of another network.
     """
+    weights, states = read_tensors(path)
+    try:
+        network.load_state_dict(weights)
+        optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: the checkpoint is of another network ({error})") from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]]]:
+    """The state of the network, and that of the optimiser by number of parameter."""
     weights: dict[str, Tensor] = {}
     states: dict[int, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as file:
@@ -82,8 +100,18 @@ def load_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optim
             else:
                 number, name = rest.split(".", 1)
                 states.setdefault(int(number), {})[name] = file.get_tensor(key)
+    return weights, states
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a training checkpoint."""
     try:
-        network.load_state_dict(weights)
-        optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: the checkpoint is of another network ({error})") from None
+        read_progress(path)
+    except InputError:
+        return False
+    return True
+
+
+def optimiser_steps(optimiser: torch.optim.Optimizer) -> int:
+    """Steps that an optimiser has made, those of a run whose state it carries on included."""
+    return max((int(state["step"]) for state in optimiser.state.values() if "step" in state), default=0)

@@ -27,9 +27,10 @@ class Batch(NamedTuple):
     Attributes:
         keypoints: (B, J, 2) pixels, NaN where missing.
         intrinsics: (B, 4) fx, fy, cx, cy in pixels.
-        pair: (B, 2) joints compared, or None without labels.
-        relation: (B,) -1, 0, +1, or None without labels.
-        joints: (B, J, 3) mm, root-relative, or None without 3D supervision.
+        pair: (M, 2) joints compared, or None without labels.
+        relation: (M,) -1, 0, +1, or None without labels.
+        labelled: (M,) the pose of the batch that each label speaks of, or None without labels.
+        joints: (B, J, 3) mm, root-relative, or None where the loss does not look at 3D.
         pixels: (B, J, 2) keypoints as they were before noise and hiding: what reprojection is measured against.
     """
 
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
     intrinsics: Tensor
     pair: Tensor | None
     relation: Tensor | None
+    labelled: Tensor | None
     joints: Tensor | None
     pixels: Tensor
 
@@ -45,25 +47,32 @@ class Batch(NamedTuple):
 class TrainingData:
     """All poses and labels of a run, resident on one device.
 
-    With several labels a pose, one is drawn for each pose and epoch (Ronchi et al., BMVC 2018).
+    With several labels a pose, one is drawn for each pose and epoch (Ronchi et al., BMVC 2018), or all are used.
 
     Attributes:
-        keypoints: (N, J, 2) float32.
+        keypoints: (N, J, 2) float32, noise of the configuration included.
+        hidden: (N, J) joints that the network does not see, or None.
         intrinsics: (N, 4) float32.
         joints: (N, J, 3) float32 mm, root-relative, or None.
         pair: (M, 2) int64, in order of pose, or None.
         relation: (M,) float32, or None.
+        pose_of_label: (M,) int64, or None.
         first_label: (N + 1,) int64: pose i has labels first_label[i] to first_label[i + 1]; or None.
-        sample: (S,) poses that are trained on: those with a label, or all under full supervision.
+        sample: (S,) poses that are trained on: those with a label, or all under full supervision; of them a share.
+            Where each label is a sample of its own, labels instead.
+        labels_used: "one", "all" or "each", as in `TrainingConfig`.
     """
 
     keypoints: Tensor
+    hidden: Tensor | None
     intrinsics: Tensor
     joints: Tensor | None
     pair: Tensor | None
     relation: Tensor | None
+    pose_of_label: Tensor | None
     first_label: Tensor | None
     sample: Tensor
+    labels_used: str
 
     @classmethod
     def of(
@@ -77,14 +86,20 @@ class TrainingData:
         poses = with_camera(poses, "training")
         if poses.keypoints is None or poses.intrinsics is None or len(poses) < 2:
             raise InputError(f"training needs at least 2 poses, got {len(poses)}")
-        keypoints = _tensor(poses.keypoints, device)
+        rng = np.random.default_rng([config.seed, 0])
+        keypoints = _tensor(config.input_noise.add(poses.keypoints, rng), device)
         _check_keypoints(keypoints, poses.skeleton)
+        hidden = None
+        if config.input_dropout:
+            chance = _tensor(rng.random(keypoints.shape[:2]), device)
+            hidden = _hidden(keypoints, chance < config.input_dropout, poses.skeleton.root_index)
         joints = None
-        if config.loss.joints != "none":
+        if config.loss.needs_joints:
             if poses.joints is None or poses.frame == "world":
-                raise InputError("full 3D supervision needs joints in the camera's frame, which the data do not have")
+                what = "full 3D supervision needs" if config.loss.joints != "none" else "limb_reference sample needs"
+                raise InputError(f"{what} joints in the camera's frame, which the data do not have")
             joints = _tensor(root_relative(poses.joints, poses.skeleton), device)
-        pair = relation = first_label = None
+        pair = relation = pose_of_label = first_label = None
         sample = torch.arange(len(poses), device=device)
         if config.loss.order != "none":
             if labels is None or not len(labels):
@@ -93,10 +108,27 @@ class TrainingData:
             order = np.argsort(labels.pose, kind="stable")
             pair = torch.from_numpy(labels.pair[order].astype(np.int64)).to(device)
             relation = torch.from_numpy(labels.relation[order].astype(np.float32)).to(device)
+            pose_of_label = torch.from_numpy(labels.pose[order].astype(np.int64)).to(device)
             counts = np.bincount(labels.pose, minlength=len(poses))
             first_label = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])).to(device)
-            sample = torch.from_numpy(np.flatnonzero(counts)).to(device)
-        return cls(keypoints, _tensor(poses.intrinsics, device), joints, pair, relation, first_label, sample)
+            each = config.labels_used == "each"
+            sample = torch.from_numpy(np.arange(len(labels)) if each else np.flatnonzero(counts)).to(device)
+        if config.data_share < 1:
+            kept = max(2, round(config.data_share * len(sample)))
+            chosen = np.sort(rng.permutation(len(sample))[:kept])
+            sample = sample[torch.from_numpy(chosen).to(device)]
+        return cls(
+            keypoints,
+            hidden,
+            _tensor(poses.intrinsics, device),
+            joints,
+            pair,
+            relation,
+            pose_of_label,
+            first_label,
+            sample,
+            config.labels_used,
+        )
 
     def steps(self, batch_size: int) -> int:
         """Batches in an epoch; a last one of fewer than two poses is left out."""
@@ -106,20 +138,33 @@ class TrainingData:
     def batches(self, batch_size: int, generator: torch.Generator, first: int = 0) -> Iterator[Batch]:
         """One epoch in random order, from batch `first` on; the generator (on the CPU) decides order and labels."""
         order = self.sample[torch.randperm(len(self.sample), generator=generator).to(self.sample.device)]
-        label = None
-        if self.first_label is not None:
-            low, high = self.first_label[order], self.first_label[order + 1]
-            chance = torch.rand(len(order), generator=generator, dtype=torch.float64).to(order.device)
-            label = low + (chance * (high - low)).long()
+        chance = torch.rand(len(order), generator=generator, dtype=torch.float64).to(order.device)
         for step in range(first, self.steps(batch_size)):
             part = slice(step * batch_size, (step + 1) * batch_size)
             rows = order[part]
-            pair = relation = None
-            if label is not None and self.pair is not None and self.relation is not None:
-                pair, relation = self.pair[label[part]], self.relation[label[part]]
-            keypoints = self.keypoints[rows]
+            pair = relation = labelled = None
+            if self.first_label is not None and self.pair is not None and self.relation is not None:
+                if self.labels_used == "each" and self.pose_of_label is not None:
+                    label, rows = rows, self.pose_of_label[rows]
+                    labelled = torch.arange(len(rows), device=rows.device)
+                else:
+                    label, labelled = self._labels(self.first_label, rows, chance[part])
+                pair, relation = self.pair[label], self.relation[label]
+            pixels = self.keypoints[rows]
+            keypoints = pixels if self.hidden is None else torch.where(self.hidden[rows, :, None], torch.nan, pixels)
             joints = None if self.joints is None else self.joints[rows]
-            yield Batch(keypoints, self.intrinsics[rows], pair, relation, joints, keypoints)
+            yield Batch(keypoints, self.intrinsics[rows], pair, relation, labelled, joints, pixels)
+
+    def _labels(self, first_label: Tensor, rows: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+        """The labels (M,) of some poses that a step uses, and the place in `rows` (M,) of the pose of each."""
+        low, high = first_label[rows], first_label[rows + 1]
+        place = torch.arange(len(rows), device=rows.device)
+        if self.labels_used == "one":
+            return low + (chance * (high - low)).long(), place
+        count = high - low
+        labelled = torch.repeat_interleave(place, count)
+        before = torch.cumsum(count, 0) - count
+        return torch.arange(len(labelled), device=rows.device) + (low - before)[labelled], labelled
 
 
 def _check_keypoints(keypoints: Tensor, skeleton: Skeleton) -> None:
@@ -153,32 +198,42 @@ def augment(
         root: index of the root, which is never hidden.
         generator: on the batch's device.
     """
-    keypoints, intrinsics, pair, relation, joints, _ = batch
+    keypoints, intrinsics, pair, relation, labelled, joints, pixels = batch
     device, size = keypoints.device, len(keypoints)
     if config.mirror:
         turn = torch.rand(size, device=device, generator=generator) < 0.5
         sign = torch.where(turn, -1.0, 1.0)
-        mirrored = keypoints[:, mirror_permutation]
-        keypoints = torch.where(turn[:, None, None], mirrored, keypoints)
-        keypoints = torch.cat([keypoints[..., :1] * sign[:, None, None], keypoints[..., 1:]], dim=-1)
+        hiding = keypoints is not pixels
+        keypoints = _mirrored(keypoints, turn, mirror_permutation)
+        pixels = _mirrored(pixels, turn, mirror_permutation) if hiding else keypoints
         intrinsics = torch.cat([intrinsics[:, :2], intrinsics[:, 2:3] * sign[:, None], intrinsics[:, 3:]], dim=-1)
-        if pair is not None:
-            pair = torch.where(turn[:, None], mirror_permutation[pair], pair)
+        if pair is not None and labelled is not None:
+            pair = torch.where(turn[labelled, None], mirror_permutation[pair], pair)
         if joints is not None:
-            joints = torch.where(turn[:, None, None], joints[:, mirror_permutation], joints)
-            joints = torch.cat([joints[..., :1] * sign[:, None, None], joints[..., 1:]], dim=-1)
-    pixels = keypoints
+            joints = _mirrored(joints, turn, mirror_permutation)
     if config.keypoint_noise:
         offset = keypoints - keypoints[:, root : root + 1]
         apparent = offset.square().sum(-1).nanmean(-1).sqrt()
         noise = torch.randn(keypoints.shape, device=device, generator=generator)
         keypoints = keypoints + config.keypoint_noise * apparent[:, None, None] * noise
     if config.missing_joints:
-        hidden = torch.rand(keypoints.shape[:2], device=device, generator=generator) < config.missing_joints
-        hidden[:, root] = False
-        hidden &= (torch.isfinite(keypoints).all(-1) & ~hidden).sum(1, keepdim=True) >= MIN_JOINTS
-        keypoints = torch.where(hidden[..., None], torch.nan, keypoints)
-    return Batch(keypoints, intrinsics, pair, relation, joints, pixels)
+        chosen = torch.rand(keypoints.shape[:2], device=device, generator=generator) < config.missing_joints
+        keypoints = torch.where(_hidden(keypoints, chosen, root)[..., None], torch.nan, keypoints)
+    return Batch(keypoints, intrinsics, pair, relation, labelled, joints, pixels)
+
+
+def _hidden(keypoints: Tensor, chosen: Tensor, root: int) -> Tensor:
+    """Of the joints (B, J) chosen to be hidden those that may be: never the root, never too many of a pose."""
+    chosen = chosen.clone()
+    chosen[:, root] = False
+    return chosen & ((torch.isfinite(keypoints).all(-1) & ~chosen).sum(1, keepdim=True) >= MIN_JOINTS)
+
+
+def _mirrored(points: Tensor, turn: Tensor, permutation: Tensor) -> Tensor:
+    """Points (B, J, D), those of the rows that `turn` (B,) names with left and right exchanged and x negated."""
+    points = torch.where(turn[:, None, None], points[:, permutation], points)
+    sign = torch.where(turn, -1.0, 1.0)[:, None, None]
+    return torch.cat([points[..., :1] * sign, points[..., 1:]], dim=-1)
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -31,8 +32,9 @@ from nearfar.lifting.network import LiftingNetwork, build_network
 from nearfar.poses import PoseSet
 from nearfar.presets import OptimiserConfig, TrainingConfig
 from nearfar.skeleton import Skeleton
-from nearfar.training.checkpoint import load_checkpoint, read_progress, save_checkpoint
+from nearfar.training.checkpoint import load_checkpoint, optimiser_steps, read_progress, save_checkpoint
 from nearfar.training.data import TrainingData, augment
+from nearfar.training.initial import read_start
 from nearfar.training.log import RunLog
 from nearfar.training.objective import LimbReference, objective
 
@@ -49,6 +51,7 @@ def train(
     *,
     val: PoseSet | None = None,
     val_labels: RelativeLabels | None = None,
+    init: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
     progress: bool = True,
@@ -65,6 +68,10 @@ def train(
             ``weights.safetensors``; None keeps everything in memory.
         val: poses to measure after every epoch; their joints, if any, serve curves only.
         val_labels: labels of the val poses, for the accuracy that a labels-only method may be chosen by.
+        init: weights to start from (fine-tuning): weights by name, a ``weights.safetensors``, or a run's
+            ``checkpoint.safetensors``, whose optimiser state and learning-rate step are then carried over (PAPER.md
+            4). Input statistics are taken from the new data; mean limb lengths from the weights where the data state
+            none.
         device: "auto", "cpu" or "cuda".
         resume: continue the run in `out` from its last checkpoint.
         progress: show a progress bar on stderr.
@@ -81,6 +88,9 @@ def train(
         val = check_validation(val, val_labels)
     place = resolve_device(device)
     config = dataclasses.replace(config, precision=_resolve_precision(config.precision, place))
+    start = None if init is None else read_start(init, config.network, poses.skeleton)
+    if start is not None and poses.mean_limb_lengths is None:
+        poses = dataclasses.replace(poses, mean_limb_lengths=start.mean_limb_lengths)
     data = TrainingData.of(poses, labels, config, place)
     reference = LimbReference.of(poses, config.loss, place)
     skeleton = poses.skeleton
@@ -89,16 +99,25 @@ def train(
     network.initialise()
     network = network.to(place)
     network.fit_statistics(data.keypoints, data.joints)
-    lifter = Lifter(network.eval(), {**(card or {}), "training": dataclasses.asdict(config)})
+    facts = {**(card or {}), "training": dataclasses.asdict(config)}
+    if poses.mean_limb_lengths is not None:
+        facts["mean_limb_lengths"] = np.asarray(poses.mean_limb_lengths, dtype=np.float64).tolist()
+    lifter = Lifter(network.eval(), facts)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=config.optimiser.learning_rate, weight_decay=config.optimiser.weight_decay, fused=True
     )
+    if start is not None:
+        start.put(network, optimiser)
+        network.fit_statistics(data.keypoints, data.joints)
     folder = None if out is None else Path(out)
     fingerprint = _fingerprint(data, reference, skeleton)
     with _run_folder(folder):
         step = _start(folder, network, optimiser, config, fingerprint, resume=resume)
+        carried = optimiser_steps(optimiser) - step
         with RunLog(folder, step) as log:
-            run = _Run(network, optimiser, data, reference, config, log, folder, fingerprint, checkpoint_seconds)
+            run = _Run(
+                network, optimiser, data, reference, config, log, folder, fingerprint, checkpoint_seconds, carried
+            )
             run.go(step, progress=progress, val=val, val_labels=val_labels)
         network.eval()
         if folder is not None:
@@ -117,6 +136,7 @@ class _Run:
     folder: Path | None
     fingerprint: str
     checkpoint_seconds: float
+    carried_steps: int
 
     def go(self, step: int, *, progress: bool, val: PoseSet | None, val_labels: RelativeLabels | None) -> None:
         """From `step` to the end, saving a checkpoint every minute, every epoch and on Ctrl-C."""
@@ -168,7 +188,7 @@ class _Run:
         root = network.skeleton.root_index
         batch = augment(batch, config, network.mirror_permutation, root, generator)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(config.optimiser, step, total)
+            group["lr"] = learning_rate(config.optimiser, step, total, self.carried_steps)
         network.train()
         device = self.data.keypoints.device.type
         with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
@@ -217,11 +237,11 @@ class _Run:
             save_checkpoint(path, self.network, self.optimiser, step, self.config, self.fingerprint)
 
 
-def learning_rate(config: OptimiserConfig, step: int, total: int) -> float:
-    """The learning rate of a step, counted from 0."""
+def learning_rate(config: OptimiserConfig, step: int, total: int, carried: int = 0) -> float:
+    """The learning rate of a step, counted from 0; "step" goes on from the `carried` steps of an earlier run."""
     highest = config.learning_rate
     if config.schedule == "step":
-        return float(highest * 0.96 ** (step // 100_000))
+        return float(highest * 0.96 ** ((carried + step) // 100_000))
     warm = max(1.0, 0.3 * total)
     if step < warm:
         low, high, share = highest / 25, highest, step / warm

@@ -25,15 +25,15 @@ class LimbReference:
 
     Attributes:
         limbs: (K, 2) joints of the limbs that take part.
-        lengths: (K,) reference lengths, mm.
         unit: (1, 2) joints of the unit limb.
-        proportions: (K,) reference lengths over that of the unit limb.
+        lengths: (K,) reference lengths, mm; None for those of each pose.
+        unit_length: (1,) mm, of the unit limb, likewise.
     """
 
     limbs: Tensor
-    lengths: Tensor
     unit: Tensor
-    proportions: Tensor
+    lengths: Tensor | None
+    unit_length: Tensor | None
 
     @classmethod
     def of(cls, poses: PoseSet, config: LossConfig, device: torch.device) -> LimbReference | None:
@@ -45,31 +45,37 @@ class LimbReference:
         if config.limbs == "none":
             return None
         skeleton = poses.skeleton
-        if config.limb_reference == "train_mean":
-            lengths = poses.mean_limb_lengths
-            if lengths is None:
-                raise InputError(
-                    "the data state no mean limb lengths: use limb_reference average_person "
-                    "(--loss.limb-reference average_person), or give the pose set mean_limb_lengths"
-                )
-        else:
-            lengths = average_person_lengths(skeleton)
-        lengths = np.asarray(lengths, dtype=np.float64)
+        unit = skeleton.unit_limb_index
+        if unit is None:
+            if config.limbs == "proportions":
+                raise InputError(f"limb proportions need a unit limb, which skeleton {skeleton.name!r} does not name")
+            unit = 0  # not used
         rigid = skeleton.rigid_limbs
+        limbs = torch.from_numpy(skeleton.limb_joints[rigid]).to(device)
+        unit_joints = torch.from_numpy(skeleton.limb_joints[[unit]]).to(device)
+        if config.limb_reference == "sample":
+            return cls(limbs, unit_joints, None, None)
+        if config.limb_reference == "average_person":
+            lengths = average_person_lengths(skeleton)
+        elif poses.mean_limb_lengths is not None:
+            lengths = np.asarray(poses.mean_limb_lengths, dtype=np.float64)
+        else:
+            raise InputError(
+                "the data state no mean limb lengths: use limb_reference average_person "
+                "(--loss.limb-reference average_person), or give the pose set mean_limb_lengths"
+            )
         if not (np.isfinite(lengths).all() and (lengths > 0).all()):
             raise InputError(f"limb lengths must be positive numbers of mm, got {lengths.tolist()}")
-        if config.limbs == "lengths":
-            unit = 0  # not used
-        elif skeleton.unit_limb_index is None:
-            raise InputError(f"limb proportions need a unit limb, which skeleton {skeleton.name!r} does not name")
-        else:
-            unit = skeleton.unit_limb_index
-        return cls(
-            limbs=torch.from_numpy(skeleton.limb_joints[rigid]).to(device),
-            lengths=torch.from_numpy(lengths[rigid]).float().to(device),
-            unit=torch.from_numpy(skeleton.limb_joints[[unit]]).to(device),
-            proportions=torch.from_numpy(lengths[rigid] / lengths[unit]).float().to(device),
-        )
+        known = torch.from_numpy(lengths).float().to(device)
+        return cls(limbs, unit_joints, known[torch.from_numpy(rigid).to(device)], known[[unit]])
+
+    def of_batch(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Reference lengths (K,) or (B, K) and that of the unit limb (1,) or (B, 1), mm."""
+        if self.lengths is not None and self.unit_length is not None:
+            return self.lengths, self.unit_length
+        if batch.joints is None:
+            raise ValueError("limb proportions of the sample need its 3D joints")
+        return losses.limb_lengths(batch.joints, self.limbs), losses.limb_lengths(batch.joints, self.unit)
 
 
 def average_person_lengths(skeleton: Skeleton) -> np.ndarray:
@@ -98,13 +104,13 @@ def objective(
     """
     joints = prediction.joints
     terms: dict[str, Tensor] = {}
-    if config.order != "none" and batch.pair is not None and batch.relation is not None:
+    if config.order != "none" and batch.pair is not None and batch.relation is not None and batch.labelled is not None:
         loss = {
             "batch_normalised": losses.batch_normalised_order_loss,
             "softplus": losses.softplus_order_loss,
             "crowd_likelihood": losses.crowd_likelihood_loss,
         }[config.order]
-        difference = losses.depth_differences(joints, batch.pair)
+        difference = losses.depth_differences(joints[batch.labelled], batch.pair)
         terms["order"] = config.order_weight * loss(difference, batch.relation, config.order_scale)
     if config.reprojection != "none":
         if prediction.scale is None:
@@ -119,10 +125,11 @@ def objective(
     if config.root_weight:
         terms["root"] = config.root_weight * losses.root_loss(joints, root)
     if reference is not None:
+        lengths, unit_length = reference.of_batch(batch)
         if config.limbs == "proportions":
-            limb = losses.limb_proportion_loss(joints, reference.limbs, reference.unit, reference.proportions)
+            limb = losses.limb_proportion_loss(joints, reference.limbs, reference.unit, lengths / unit_length)
         else:
-            limb = losses.limb_length_loss(joints, reference.limbs, reference.lengths)
+            limb = losses.limb_length_loss(joints, reference.limbs, lengths)
         terms["limbs"] = config.limb_weight * limb
     if config.joints != "none" and batch.joints is not None:
         error_of = losses.joint_mse_loss if config.joints == "mse" else losses.joint_l1_loss
