@@ -13,8 +13,10 @@ from nearfar.camera import (
     assumed_intrinsics,
     camera_to_world,
     check_intrinsics,
+    distort_rays,
     keypoints_to_rays,
     project,
+    project_distorted,
     world_to_camera,
 )
 from nearfar.errors import InputError
@@ -130,3 +132,62 @@ def test_bad_intrinsics(intrinsics, message):
 
 def test_good_intrinsics():
     assert check_intrinsics([[1, 2, -3, 4]]).tolist() == [[1, 2, -3, 4]]
+
+
+def lens(rng, batch=()):
+    return rng.normal(size=(*batch, 3)) * [0.2, 0.2, 0.01], rng.normal(size=(*batch, 2)) * 0.002
+
+
+def opencv_point(x, y, k, p):
+    """One point after OpenCV's documentation of projectPoints, with k4 to k6 and the prism left out."""
+    r2 = x * x + y * y
+    bend = 1 + k[0] * r2 + k[1] * r2**2 + k[2] * r2**3
+    return [
+        x * bend + 2 * p[0] * x * y + p[1] * (r2 + 2 * x * x),
+        y * bend + p[0] * (r2 + 2 * y * y) + 2 * p[1] * x * y,
+    ]
+
+
+def h36m_point(x, y, k, p):
+    """One point after PAPER section 6: (x, y)(1 + k·[r², r⁴, r⁶] + p0 y + p1 x) + (p1, p0) r²."""
+    r2 = x * x + y * y
+    factor = 1 + k @ [r2, r2**2, r2**3] + p[0] * y + p[1] * x
+    return [x * factor + p[1] * r2, y * factor + p[0] * r2]
+
+
+@pytest.mark.parametrize(("model", "point"), [("opencv", opencv_point), ("h36m", h36m_point)])
+@given(seed=seeds)
+def test_distortion_as_published(model, point, seed):
+    rng = np.random.default_rng(seed)
+    k, p = lens(rng)
+    rays = rng.uniform(-0.6, 0.6, (7, 2))
+    np.testing.assert_allclose(distort_rays(rays, k, p, model), [point(*xy, k, p) for xy in rays], rtol=1e-12)
+
+
+@given(seeds)
+def test_the_two_distortions_differ_by_half_of_the_cross_term(seed):
+    rng = np.random.default_rng(seed)
+    (k, p), rays = lens(rng, (3,)), rng.uniform(-0.6, 0.6, (3, 7, 2))
+    difference = distort_rays(rays, k, p, "opencv") - distort_rays(rays, k, p, "h36m")
+    cross = rays @ p[:, ::-1, None]
+    np.testing.assert_allclose(difference, rays * cross, atol=1e-15)
+    radial_only = [distort_rays(rays, k, np.zeros(2), model) for model in ("opencv", "h36m")]
+    np.testing.assert_array_equal(*radial_only)
+
+
+@given(seeds)
+def test_without_distortion_the_projection_is_the_pinholes(seed):
+    xyz, k = scene(seed)
+    np.testing.assert_allclose(project_distorted(xyz, k, np.zeros(3), np.zeros(2)), project(xyz, k), rtol=1e-12)
+    radial, tangential = lens(np.random.default_rng(seed), xyz.shape[:-2])
+    bent = distort_rays(keypoints_to_rays(project(xyz, k), k), radial, tangential)
+    pixels = project_distorted(xyz, k, radial, tangential)
+    np.testing.assert_allclose(keypoints_to_rays(pixels, k), bent, rtol=1e-6, atol=1e-9)
+
+
+def test_distortion_of_what_is_not_seen():
+    pixels = project_distorted([[0, 0, -1.0], [np.nan, 1, 1], [0, 0, 1]], [9, 9, 5, 6], [0.1, 0, 0], [0.1, 0])
+    assert np.isnan(pixels).any(axis=-1).tolist() == [True, True, False]
+    assert pixels[2].tolist() == [5, 6]
+    with pytest.raises(InputError, match=r"expected one of \('opencv', 'h36m'\), got 'fisheye'"):
+        distort_rays(np.zeros((1, 2)), np.zeros(3), np.zeros(2), "fisheye")

@@ -1,4 +1,4 @@
-"""Pinhole cameras: intrinsics, rays, projection, world to camera.
+"""Pinhole cameras: intrinsics, rays, projection, lens distortion, world to camera.
 
 Camera frame: x right, y down, z forward (OpenCV), in millimetres. Pixels: the origin is the top-left corner of the
 top-left pixel. Intrinsics are rows (fx, fy, cx, cy) in pixels.
@@ -6,7 +6,7 @@ top-left pixel. Intrinsics are rows (fx, fy, cx, cy) in pixels.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +16,21 @@ from nearfar.errors import InputError
 __all__ = [
     "DEFAULT_FIELD_OF_VIEW",
     "DEFAULT_RAY_RMS",
+    "Distortion",
     "as_numbers",
     "assumed_intrinsics",
     "camera_to_world",
     "check_intrinsics",
+    "distort_rays",
     "fit_translation",
     "keypoints_to_rays",
     "project",
+    "project_distorted",
     "world_to_camera",
 ]
 
 FloatArray = npt.NDArray[np.floating[Any]]
+Distortion = Literal["opencv", "h36m"]
 
 DEFAULT_FIELD_OF_VIEW = 55.0
 """Degrees along the longer side of the image, taken where no intrinsics are known (a phone or a 35 mm lens)."""
@@ -144,6 +148,59 @@ def project(joints: npt.ArrayLike, intrinsics: npt.ArrayLike) -> FloatArray:
     k = np.asarray(intrinsics, dtype=np.float64)[..., None, :]
     depth = np.where(p[..., 2:] > 0, p[..., 2:], np.nan)
     return np.asarray(p[..., :2] / depth * k[..., :2] + k[..., 2:])
+
+
+def distort_rays(
+    rays: npt.ArrayLike, radial: npt.ArrayLike, tangential: npt.ArrayLike, model: Distortion = "opencv"
+) -> FloatArray:
+    """Bend ray slopes as a lens does: radial and tangential distortion.
+
+    With r² = x² + y², radial k and tangential p:
+
+        (x, y) · (1 + k₀r² + k₁r⁴ + k₂r⁶ + m·(p₀y + p₁x)) + (p₁, p₀)·r²
+
+    m = 2 is the model of Brown (1966) as OpenCV has it, with its coefficients k₁, k₂, k₃ and p₁, p₂. m = 1 is what
+    Human3.6M's keypoints have been made with since 3d-pose-baseline (``project_point_radial`` in ``src/cameras.py``),
+    by Ronchi et al. (BMVC 2018) too: half of the cross term.
+
+    Args:
+        rays: (..., J, 2) slopes x/z, y/z; NaN stays NaN.
+        radial: (..., 3) k.
+        tangential: (..., 2) p.
+        model: "opencv", or "h36m" for half of the cross term.
+
+    Returns:
+        (..., J, 2) slopes.
+
+    Raises:
+        InputError: no such model.
+    """
+    if model not in get_args(Distortion):
+        raise InputError(f"distortion: expected one of {get_args(Distortion)}, got {model!r}")
+    xy = np.asarray(rays, dtype=np.float64)
+    k = np.asarray(radial, dtype=np.float64)[..., None, :]
+    p = np.asarray(tangential, dtype=np.float64)[..., None, ::-1]  # (p₁, p₀): p₀ goes with y
+    square = (xy**2).sum(axis=-1, keepdims=True)
+    cross = (p * xy).sum(axis=-1, keepdims=True)
+    stretch = 1 + square * (k[..., :1] + square * (k[..., 1:2] + square * k[..., 2:]))
+    return np.asarray(xy * (stretch + (2 if model == "opencv" else 1) * cross) + p * square)
+
+
+def project_distorted(
+    joints: npt.ArrayLike,
+    intrinsics: npt.ArrayLike,
+    radial: npt.ArrayLike,
+    tangential: npt.ArrayLike,
+    model: Distortion = "opencv",
+) -> FloatArray:
+    """Camera-frame joints (..., J, 3) to pixels (..., J, 2) through a lens that distorts (`distort_rays`).
+
+    NaN for joints behind the camera, as from `project`.
+    """
+    p = np.asarray(joints, dtype=np.float64)
+    k = np.asarray(intrinsics, dtype=np.float64)[..., None, :]
+    rays = p[..., :2] / np.where(p[..., 2:] > 0, p[..., 2:], np.nan)
+    return np.asarray(distort_rays(rays, radial, tangential, model) * k[..., :2] + k[..., 2:])
 
 
 def world_to_camera(points: npt.ArrayLike, rotation: npt.ArrayLike, centre: npt.ArrayLike) -> FloatArray:
