@@ -32,6 +32,7 @@ def test_the_skeletons_of_the_paper_and_of_the_detectors_are_there():
     expected = {
         "h36m17": 17, "h36m16": 16, "lsp14": 14, "human19": 19, "openpose17": 17, "coco17": 17, "coco18": 18,
         "mpii16": 16, "body25": 25, "halpe26": 26, "mediapipe33": 33,
+        "mpi3dhp17": 17, "mpi3dhp28": 28, "smpl24": 24,
     }  # fmt: skip
     assert {name: get_skeleton(name).num_joints for name in NAMES} == expected
 
