@@ -1,7 +1,8 @@
-"""Matlab's MAT-files, read without trusting what they declare: version 5 by a parser of our own, 7.3 (HDF5) by h5py.
+"""Matlab's MAT-files of version 5, read without trusting what they declare.
 
-Sizes that a file declares are held against the bytes that it has before anything is allocated. The layout of version 5
-is described in MathWorks' "MAT-File Format"; cells and structs may be nested, and everything may be compressed.
+Sizes that a file declares are held against the bytes that it has before anything is allocated. The layout is described
+in MathWorks' "MAT-File Format"; cells and structs may be nested, and everything may be compressed. Files of version 7.3
+are HDF5: `nearfar.datasets.hdf5` reads those.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 
-__all__ = ["cells", "field", "load_mat", "load_mat73"]
+__all__ = ["cells", "field", "load_mat"]
 
 Array = npt.NDArray[Any]
 
@@ -71,42 +72,6 @@ def load_mat(path: str | Path, names: Collection[str]) -> dict[str, Any]:
     except (struct.error, zlib.error, ValueError, OverflowError) as error:
         raise InputError(f"{path}: damaged Matlab file ({error})") from None
     return out
-
-
-def load_mat73(path: str | Path, names: Collection[str]) -> dict[str, Array]:
-    """Read arrays of numbers from a MAT-file of version 7.3, which is HDF5; its axes are Matlab's in reverse.
-
-    Raises:
-        InputError: no such file, not HDF5, damaged, or one of the names is missing or no array of numbers; or h5py is
-            not installed.
-    """
-    path = Path(path)
-    head = _read(path)[:1024]
-    if b"\x89HDF\r\n\x1a\n" not in (head[:8], head[512:520]):
-        raise InputError(f"{path}: not a Matlab 7.3 file (HDF5)")
-    try:
-        import h5py
-    except ImportError:
-        raise InputError(f'{path}: reading HDF5 needs h5py: pip install "nearfar[datasets]"') from None
-    size = path.stat().st_size
-    try:
-        with h5py.File(path, "r") as file:
-            if missing := sorted(name for name in names if name not in file):
-                raise InputError(f"{path}: missing arrays {missing}; it has {sorted(file)}")
-            return {name: _dataset(file[name], f"{path}: {name}", size) for name in names}
-    except InputError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not HDF5, or a damaged file ({error})") from None
-
-
-def _dataset(dataset: Any, where: str, file_size: int) -> Array:
-    shape, dtype = getattr(dataset, "shape", None), getattr(dataset, "dtype", None)
-    if not isinstance(shape, tuple) or dtype is None or dtype.kind not in "biuf":
-        raise InputError(f"{where}: expected an array of numbers")
-    if math.prod(shape) * dtype.itemsize > _DEFLATE_RATIO * file_size:
-        raise InputError(f"{where}: claims shape {shape}, too much for a file of {file_size} bytes")
-    return np.asarray(dataset[()])
 
 
 def _read(path: Path) -> memoryview:
