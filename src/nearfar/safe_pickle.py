@@ -333,7 +333,7 @@ class _Machine:
     """Pickle's stack machine over bytes in memory."""
 
     def __init__(self, data: bytes, encoding: str) -> None:
-        self.data = data
+        self.data, self.size = data, len(data)
         self.at = 0
         self.encoding = encoding
         self.stack: list[Any] = []
@@ -356,11 +356,16 @@ class _Machine:
 
     def take(self, count: int) -> bytes:
         """The next bytes."""
-        start = self.at
-        if count < 0 or start + count > len(self.data):
+        start, end = self.at, self.at + count
+        if count < 0 or end > self.size:
             raise InputError(f"{count} bytes are declared, but the pickle ends before")
-        self.at = start + count
-        return self.data[start : self.at]
+        self.at = end
+        return self.data[start:end]
+
+    def byte(self) -> int:
+        """The next byte."""
+        self.at += 1
+        return self.data[self.at - 1]
 
     def line(self) -> bytes:
         """The bytes up to the end of the line."""
@@ -460,8 +465,6 @@ class _Machine:
         self.top(set).update([_key(item) for item in items])
 
     def remember(self, number: int) -> None:
-        if number < 0:
-            raise InputError("damaged memo")
         self.memo[number] = self.stack[-1]
 
     def name(self, module: Any, name: Any) -> _Name:
@@ -524,15 +527,15 @@ _STEPS: Mapping[int, Callable[[_Machine], Any]] = {
         (b"I", _push(_Machine.text_number)),
         (b"L", _push(_Machine.text_number)),
         (b"J", _push(lambda m: m.number(4, signed=True))),
-        (b"K", _push(lambda m: m.number(1))),
+        (b"K", _push(lambda m: m.byte())),
         (b"M", _push(lambda m: m.number(2))),
-        (b"\x8a", _push(lambda m: m.whole(m.number(1)))),
+        (b"\x8a", _push(lambda m: m.whole(m.byte()))),
         (b"\x8b", _push(lambda m: m.whole(m.number(4)))),
         (b"F", _push(lambda m: float(m.line()))),
         (b"G", _push(lambda m: struct.unpack(">d", m.take(8))[0])),
         (b"S", _push(_Machine.quoted)),
         (b"T", _push(lambda m: m.decoded(m.take(m.number(4, signed=True))))),
-        (b"U", _push(lambda m: m.decoded(m.take(m.number(1))))),
+        (b"U", _push(lambda m: m.decoded(m.take(m.byte())))),
         (b"C", _raw(1)),
         (b"B", _raw(4)),
         (b"\x8e", _raw(8)),
@@ -558,10 +561,10 @@ _STEPS: Mapping[int, Callable[[_Machine], Any]] = {
         (b"\x90", _Machine.add_items),
         (b"\x91", _push(lambda m: frozenset(_key(item) for item in m.since_mark()))),
         (b"g", _push(lambda m: m.memo[int(m.line())])),
-        (b"h", _push(lambda m: m.memo[m.number(1)])),
+        (b"h", _push(lambda m: m.memo[m.byte()])),
         (b"j", _push(lambda m: m.memo[m.number(4)])),
         (b"p", lambda m: m.remember(int(m.line()))),
-        (b"q", lambda m: m.remember(m.number(1))),
+        (b"q", lambda m: m.remember(m.byte())),
         (b"r", lambda m: m.remember(m.number(4))),
         (b"\x94", lambda m: m.remember(len(m.memo))),
         (b"c", _push(lambda m: m.name(m.line(), m.line()))),
