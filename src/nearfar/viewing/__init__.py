@@ -1,5 +1,6 @@
 """Pictures that people look at: overlays on frames, the 3D viewer, figures and reports."""
 
+from nearfar.viewing.contact_sheet import contact_sheet
 from nearfar.viewing.figures import comparison_figure, evaluation_figure, save_figure, training_figure
 from nearfar.viewing.overlay import draw_overlay, write_overlay
 from nearfar.viewing.pose_figure import pose_grid
@@ -14,6 +15,7 @@ __all__ = [
     "Table",
     "Text",
     "comparison_figure",
+    "contact_sheet",
     "draw_overlay",
     "evaluation_figure",
     "pose_grid",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["pose_grid"]
+__all__ = ["bare", "draw_limbs", "pose_grid"]
 
 Array = npt.NDArray[Any]
 
@@ -112,14 +112,14 @@ def _reach(turned: Sequence[Array]) -> tuple[float, float]:
 
 
 def _draw_flat(ax: Axes, points: Array, skeleton: Skeleton) -> None:
-    _limbs(ax, points, skeleton, range(len(skeleton.limbs)))
+    draw_limbs(ax, points, skeleton, range(len(skeleton.limbs)))
     seen = points[np.isfinite(points).all(axis=1)]
     if len(seen):
         middle, half = (seen.max(axis=0) + seen.min(axis=0)) / 2, 0.58 * max(np.ptp(seen, axis=0).max(), 1)
         ax.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] + half, middle[1] - half))
     ax.set_aspect("equal")
     ax.set_facecolor("#f1f3f6")
-    _bare(ax)
+    bare(ax)
 
 
 def _draw_solid(ax: Axes, points: Array, floor: Array, skeleton: Skeleton, reach: tuple[float, float]) -> None:
@@ -130,23 +130,24 @@ def _draw_solid(ax: Axes, points: Array, floor: Array, skeleton: Skeleton, reach
             end = floor[(i + 3) % 4] + part * (floor[i + 2] - floor[(i + 3) % 4])
             ax.plot([start[0], end[0]], [start[1], end[1]], color="#d5dae1", linewidth=0.8, zorder=1)
     depth = points[skeleton.limb_joints, 2].mean(axis=1)
-    _limbs(ax, points[:, :2], skeleton, [int(i) for i in np.argsort(depth)])
+    draw_limbs(ax, points[:, :2], skeleton, [int(i) for i in np.argsort(depth)])
     half = (reach[1] - reach[0]) / 2
     ax.set(xlim=(-half, half), ylim=reach, aspect="equal")
-    _bare(ax)
+    bare(ax)
 
 
-def _limbs(ax: Axes, points: Array, skeleton: Skeleton, order: Sequence[int]) -> None:
-    """Limbs in the given order, each with a white edge so that crossings read."""
+def draw_limbs(ax: Axes, points: Array, skeleton: Skeleton, order: Sequence[int], *, width: float = 3.0) -> None:
+    """Draw the limbs of (J, 2) points in the given order, each with a white edge so that crossings read."""
     sides = limb_sides(skeleton)
     for rank, i in enumerate(order):
         ends = points[skeleton.limb_joints[i]]
-        for width, colour in ((5.0, "white"), (3.0, INK[sides[i]])):
-            ax.plot(*ends.T, color=colour, linewidth=width, solid_capstyle="round", zorder=2 + rank)
-    ax.plot(*points.T, "o", color="#20262d", markersize=2.6, zorder=2 + len(sides))
+        for wide, colour in ((width * 5 / 3, "white"), (width, INK[sides[i]])):
+            ax.plot(*ends.T, color=colour, linewidth=wide, solid_capstyle="round", zorder=2 + rank)
+    ax.plot(*points.T, "o", color="#20262d", markersize=width * 0.87, zorder=2 + len(sides))
 
 
-def _bare(ax: Axes) -> None:
+def bare(ax: Axes) -> None:
+    """Take ticks, grid and frame away."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(visible=False)

@@ -1,0 +1,22 @@
+"""The published data sets that nearfar knows, in the order in which ``nearfar data list`` shows them."""
+
+from __future__ import annotations
+
+from nearfar.datasets.source import Source
+from nearfar.errors import InputError
+
+__all__ = ["SOURCES", "get_source"]
+
+SOURCES: tuple[Source, ...] = ()
+
+
+def get_source(name: str) -> Source:
+    """A data set by its name on the command line.
+
+    Raises:
+        InputError: no such data set.
+    """
+    for source in SOURCES:
+        if source.name == name:
+            return source
+    raise InputError(f"no data set {name!r}; known: {', '.join(source.name for source in SOURCES)}")
