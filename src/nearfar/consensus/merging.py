@@ -1,0 +1,121 @@
+"""Raw answers in, one label a pair out, with its probability and its risk."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.consensus.skill import SkillFit, SkillModel, fit_skill
+from nearfar.consensus.votes import Votes, votes_of
+from nearfar.errors import InputError
+from nearfar.labels import RelativeLabels
+
+__all__ = ["FINISHED_RISK", "Consensus", "majority", "merge"]
+
+Array = npt.NDArray[Any]
+
+FINISHED_RISK = 0.02
+"""A pair needs no more answers when the risk that its label is wrong is below this (PAPER.md 8)."""
+
+UNDECIDED = 1e-9
+"""Probabilities this close to 1/2 are equal to it but for rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Consensus:
+    """Merged labels, and what was learned of those who answered.
+
+    Attributes:
+        labels: one label a pair and pose (kind "merged"), the joint with the lower number first: `relation` is the
+            likelier one, 0 where both are equally likely; `probability` that the second joint is nearer; `risk`
+            that the relation is wrong.
+        votes: the answers by pair; row i of the labels is item i.
+        skill: skills and levels; None for a majority vote.
+    """
+
+    labels: RelativeLabels
+    votes: Votes = field(repr=False)
+    skill: SkillFit | None = None
+
+    def finished(self, risk: float = FINISHED_RISK) -> Array:
+        """(I,) pairs that need no more answers: those whose risk is below `risk`."""
+        return np.asarray(self.labels.risk) < risk
+
+    def workers(self) -> list[dict[str, Any]]:
+        """A record for each worker: answers, share of unsure ones, share that agrees with the merged label, skills."""
+        votes, merged = self.votes, self.labels.relation[self.votes.item]
+        answered = votes.per_worker(np.ones(len(votes)))
+        decided = (votes.vote != 0) & (merged != 0)
+        compared = votes.per_worker(decided.astype(float))
+        agreed = votes.per_worker((decided & (votes.relation == merged)).astype(float))
+        unsure = votes.per_worker((votes.vote == 0).astype(float))
+        records: list[dict[str, Any]] = []
+        for i, name in enumerate(votes.workers.tolist()):
+            record = {
+                "annotator": name,
+                "answers": int(answered[i]),
+                "unsure": _share(unsure[i], answered[i]),
+                "agrees": _share(agreed[i], compared[i]),
+            }
+            if self.skill is not None:
+                right = float(self.skill.right[i])
+                record["expected_right"] = right if np.isfinite(right) else None
+                record["skill_first_nearer"], record["skill_second_nearer"] = self.skill.skill[i].tolist()
+            records.append(record)
+        return records
+
+
+def majority(answers: RelativeLabels) -> Consensus:
+    """Merge by majority vote.
+
+    The probability is the share of the answers, those of 0 counting half for either side; so a unanimous pair has
+    risk 0, which is what a majority vote claims, not what is true.
+
+    Raises:
+        InputError: merged labels.
+    """
+    votes = votes_of(answers)
+    share = 0.5 + votes.per_item(votes.relation / 2) / votes.per_item(np.ones(len(votes)))
+    return Consensus(_merged(answers, votes, share, {"method": "majority"}), votes)
+
+
+def merge(answers: RelativeLabels, model: SkillModel | None = None) -> Consensus:
+    """Merge answers, weighing each by the skill of who gave it (`nearfar.consensus.skill`).
+
+    Answers of 0 (equal, unsure) say nothing of the order and are left out; a pair with no others has probability 1/2.
+
+    Args:
+        answers: raw answers, with annotators.
+        model: assumptions; by default one skill a worker, and pairs of differing difficulty.
+
+    Raises:
+        InputError: merged labels, or answers that do not say who gave them.
+    """
+    if answers.annotator is None:
+        raise InputError("consensus: merging by skill needs to know who answered (annotator); a majority vote does not")
+    model = model or SkillModel()
+    votes = votes_of(answers)
+    fit = fit_skill(votes, model)
+    how = {"method": "skill", **asdict(model), "iterations": fit.iterations, "converged": fit.converged}
+    return Consensus(_merged(answers, votes, fit.probability, how), votes, fit)
+
+
+def _merged(answers: RelativeLabels, votes: Votes, probability: Array, how: dict[str, Any]) -> RelativeLabels:
+    side = np.sign(probability - 0.5) * (np.abs(probability - 0.5) > UNDECIDED)
+    return RelativeLabels(
+        skeleton=answers.skeleton,
+        pose=votes.pose,
+        pair=votes.pair,
+        relation=side.astype(np.int8),
+        probability=probability,
+        risk=np.minimum(probability, 1 - probability),
+        kind="merged",
+        provenance={"from": dict(answers.provenance), "merged": how, "answers": len(votes)},
+    )
+
+
+def _share(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
