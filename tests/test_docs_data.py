@@ -14,8 +14,8 @@ import pytest
 
 from nearfar.camera import DEFAULT_FIELD_OF_VIEW
 from nearfar.datasets.keypoint_files import alphapose, coco, mediapipe, openpose
+from nearfar.labels import NUMBER_COLUMNS, TEXT_COLUMNS, RelativeLabels
 from nearfar.labels import SCHEMA as LABELS_SCHEMA
-from nearfar.labels import RelativeLabels
 from nearfar.poses import SCHEMA as POSES_SCHEMA
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton, get_skeleton, skeleton_names
@@ -72,6 +72,7 @@ def test_every_field_and_column_is_listed(formats, tmp_path):
         skeleton,
         keypoints=np.ones((1, 14, 2)),
         scores=np.ones((1, 14)),
+        occluded=np.ones((1, 14), bool),
         joints=np.ones((1, 14, 3)),
         time=np.ones(1),
         person=np.ones(1, int),
@@ -79,7 +80,13 @@ def test_every_field_and_column_is_listed(formats, tmp_path):
     )
     write_poses_csv(poses, tmp_path / "a.csv")
     labels = RelativeLabels(
-        skeleton, np.array([0]), np.array([[0, 1]]), np.array([1]), np.array(["a"]), np.array([0.5])
+        skeleton,
+        np.array([0]),
+        np.array([[0, 1]]),
+        np.array([1]),
+        unsure=np.array([False]),
+        **dict.fromkeys(TEXT_COLUMNS, np.array(["a"])),
+        **dict.fromkeys(NUMBER_COLUMNS, np.array([0.5])),
     )
     write_labels_csv(labels, tmp_path / "b.csv")
     for file in ("a.csv", "b.csv"):

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from nearfar.answer_noise import PAPER_CROWD
 from nearfar.errors import InputError
 from nearfar.labels import (
+    NUMBER_COLUMNS,
+    TEXT_COLUMNS,
     RelativeLabels,
     all_pairs,
     flip,
@@ -52,6 +54,13 @@ def random_poses(n, seed=0, **changes):
         ({"relation": (1, 2, 1)}, r"row 1: relation 2: expected -1, 0 or \+1"),
         ({"probability": np.array([0, 1.5, 1])}, r"row 1: probability 1\.5: expected 0\.\.1"),
         ({"probability": np.array([0, 1, np.nan])}, r"row 2: probability nan: expected 0\.\.1"),
+        ({"probability": np.array(["a", "b", "c"])}, "probability: expected numbers, got <U1"),
+        ({"risk": np.array([0, 1, -0.1])}, r"row 2: risk -0\.1: expected 0\.\.1"),
+        ({"response_time": np.array([0, np.nan, -1])}, r"row 2: response_time -1\.0: expected seconds from 0, or NaN"),
+        ({"response_time": np.array([0, np.inf, 1])}, r"row 1: response_time inf: expected seconds from 0, or NaN"),
+        ({"unsure": np.array([0, 0, 1])}, "unsure: expected bool, got int64"),
+        ({"unsure": np.array([True, False, True])}, "row 0: relation -1: expected 0 where the annotator was unsure"),
+        ({"status": np.array(["good"])}, r"status: expected shape \(3,\), got \(1,\)"),
     ],
 )
 def test_what_cannot_be_a_label_is_refused(changes, message):
@@ -87,19 +96,36 @@ def test_labels_speak_of_the_poses():
 
 
 @pytest.mark.parametrize(
-    "extras", [{}, {"annotator": np.array(["w1", "w2", "ü"]), "probability": np.array([0.25, 1, 0])}]
+    "extras",
+    [
+        {},
+        {"annotator": np.array(["w1", "w2", "ü"]), "probability": np.array([0.25, 1, 0])},
+        {
+            **dict.fromkeys(TEXT_COLUMNS, np.array(["a", "ü", ""])),
+            **dict.fromkeys(NUMBER_COLUMNS, np.array([0.1, 1, 0])),  # 0.1 keeps all its digits
+            "response_time": np.array([0.5, np.nan, 7], np.float32),
+            "unsure": np.array([False, False, True]),
+        },
+    ],
 )
 def test_parquet_there_and_back(tmp_path, extras):
     labels = make(kind="merged", provenance={"from": "a test"}, **extras)
     labels.save(tmp_path / "a.parquet")
     back = RelativeLabels.load(tmp_path / "a.parquet")
     assert (back.skeleton, back.kind, back.provenance) == (H36M, "merged", {"from": "a test"})
-    for name in ("pose", "pair", "relation", "annotator", "probability"):
-        expected = getattr(labels, name)
-        got = getattr(back, name)
-        assert (got is None) == (expected is None)
-        if expected is not None:
-            assert got.tolist() == expected.tolist()
+    for field in dataclasses.fields(RelativeLabels):
+        expected, got = getattr(labels, field.name), getattr(back, field.name)
+        assert (got is None) == (expected is None), field.name
+        if isinstance(expected, np.ndarray):
+            np.testing.assert_array_equal(got, expected, err_msg=field.name)
+            assert got.dtype.kind == expected.dtype.kind
+
+
+def test_sure_leaves_out_who_could_not_tell():
+    labels = make(unsure=np.array([False, False, True]), status=np.array(["good", "flagged", "good"]))
+    assert labels.sure().relation.tolist() == [-1, 1]
+    assert labels.sure().status.tolist() == ["good", "flagged"]
+    assert make().sure().relation.tolist() == [-1, 1, 0]  # equally far is an answer
 
 
 def test_the_parquet_schema(tmp_path):

@@ -23,6 +23,7 @@ def make(n=4, skeleton="h36m17", **changes):
         "skeleton": skeleton,
         "keypoints": rng.uniform(0, 1000, (n, j, 2)).astype(np.float32),
         "scores": rng.uniform(0.1, 1, (n, j)).astype(np.float32),
+        "occluded": rng.random((n, j)) < 0.3,
         "joints": rng.normal(size=(n, j, 3)) * 500 + [0, 0, 4000],
         "root_position": rng.normal(size=(n, 3)),
         "intrinsics": np.tile([1000.0, 1000, 500, 400], (n, 1)),
@@ -68,6 +69,7 @@ def same(a: PoseSet, b: PoseSet) -> None:
         ({"time": np.zeros(5)}, r"time: expected an array of shape \(4,\)"),
         ({"mean_limb_lengths": np.zeros(17)}, r"mean_limb_lengths: expected an array of shape \(16,\)"),
         ({"subject": Category.of(["S1"])}, "subject: expected 4 rows, got 1"),
+        ({"occluded": np.zeros((4, 17))}, "occluded: expected bool, got float64"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, message):
@@ -184,6 +186,7 @@ def test_mirrored_exchanges_sides_in_2d_3d_and_scores():
     np.testing.assert_allclose(mirrored.keypoints[:, left, 0], 2 * 500 - poses.keypoints[:, right, 0], rtol=1e-5)
     np.testing.assert_array_equal(mirrored.joints[:, left], poses.joints[:, right] * [-1, 1, 1])
     np.testing.assert_array_equal(mirrored.scores[:, left], poses.scores[:, right])
+    np.testing.assert_array_equal(mirrored.occluded[:, left], poses.occluded[:, right])
     np.testing.assert_array_equal(mirrored.root_position, poses.root_position * [-1, 1, 1])
     by_size = dataclasses.replace(poses, intrinsics=None, image_size=np.tile([600, 800], (4, 1))).mirrored()
     np.testing.assert_allclose(by_size.keypoints[:, left, 0], 600 - poses.keypoints[:, right, 0], atol=1e-3)
@@ -206,9 +209,19 @@ def test_remap():
         np.testing.assert_array_equal(other.keypoints[:, i], poses.keypoints[:, j])
         np.testing.assert_array_equal(other.joints[:, i], poses.joints[:, j])
         np.testing.assert_array_equal(other.scores[:, i], poses.scores[:, j])
+        np.testing.assert_array_equal(other.occluded[:, i], poses.occluded[:, j])
     assert poses.remap("h36m17") is poses
     with pytest.raises(InputError, match="no way to derive nose"):
         poses.remap("coco17")
+
+
+def test_a_joint_derived_from_an_occluded_one_is_occluded():
+    poses = make(8, "lsp14", joints=None, root_position=None)
+    hips = [poses.skeleton.index("left_hip"), poses.skeleton.index("right_hip")]
+    mapped = poses.remap("mpii16").occluded[:, get_skeleton("mpii16").index("mid_hip")]
+    assert mapped.dtype == bool
+    np.testing.assert_array_equal(mapped, poses.occluded[:, hips].any(axis=1))
+    assert 0 < mapped.sum() < 8
 
 
 def test_root_relative_poses_keep_their_root():

@@ -27,7 +27,8 @@ from nearfar.tables import (
 
 LSP = get_skeleton("lsp14")
 ARRAYS = (
-    "keypoints", "scores", "joints", "root_position", "intrinsics", "image_size", "time", "frame_index", "person",
+    "keypoints", "scores", "occluded", "joints", "root_position", "intrinsics", "image_size", "time", "frame_index",
+    "person",
 )  # fmt: skip
 
 
@@ -36,6 +37,7 @@ def make(n=3, dtype=np.float32, seed=0, **changes):
     fields = {
         "keypoints": rng.uniform(0, 2000, (n, 14, 2)).astype(dtype),
         "scores": rng.uniform(0.1, 1, (n, 14)).astype(dtype),
+        "occluded": rng.random((n, 14)) < 0.3,
         "joints": (rng.normal(size=(n, 14, 3)) * 1000).astype(dtype),
         "frame": "root",
         "root_position": rng.normal(size=(n, 3)).astype(dtype) * 1e-5,
@@ -111,7 +113,7 @@ def test_the_table_is_tidy_and_says_its_units(tmp_path):
     assert list(rows[0]) == [
         "skeleton", "coordinates", "pose", "sequence", "subject", "action", "person", "frame", "time_s",
         "width_px", "height_px", "fx_px", "fy_px", "cx_px", "cy_px", "root_x_mm", "root_y_mm", "root_z_mm",
-        "joint", "x_px", "y_px", "score", "x_mm", "y_mm", "z_mm",
+        "joint", "x_px", "y_px", "score", "occluded", "x_mm", "y_mm", "z_mm",
     ]  # fmt: skip
     assert (rows[2]["joint"], rows[2]["x_px"], rows[2]["y_px"], rows[2]["score"]) == ("right_hip", "", "", "0.0")
     assert (rows[14]["pose"], rows[14]["frame"], rows[0]["coordinates"]) == ("1", "2", "root")
@@ -243,20 +245,31 @@ def labels(kind="merged", **changes):
     return RelativeLabels(LSP, kind=kind, **fields)
 
 
+EVERY_COLUMN = {
+    "risk": np.array([0.02, 0, 0.5]),
+    "unsure": np.array([False, False, True]),
+    "response_time": np.array([1.25, 0, np.nan]),
+    "task": np.array(["12", "12", "13"]),
+    "assignment": np.array(["3AQF", "3AQF", ""]),
+    "status": np.array(["good", "good", "flagged"]),
+    "source_id": np.array(["0_0,1", "1_3,2", "1_13,0"]),
+}
+
+
 @pytest.mark.parametrize("kind", ["answers", "merged"])
-@pytest.mark.parametrize("extras", [{}, {"annotator": None, "probability": None}])
+@pytest.mark.parametrize("extras", [{}, {"annotator": None, "probability": None}, EVERY_COLUMN])
 def test_labels_there_and_back(tmp_path, kind, extras):
     table = labels(kind, **extras)
     write_labels_csv(table, tmp_path / "a.csv")
     write_labels_json(table, tmp_path / "a.json")
     for read in (read_labels_csv(tmp_path / "a.csv"), read_labels_json(tmp_path / "a.json")):
         assert (read.skeleton, read.kind) == (LSP, kind)
-        for name in ("pose", "pair", "relation", "annotator", "probability"):
+        for name in ("pose", "pair", "relation", "annotator", "probability", *EVERY_COLUMN):
             expected = getattr(table, name)
             got = getattr(read, name)
             assert (got is None) == (expected is None)
             if expected is not None:
-                assert got.astype(expected.dtype).tolist() == expected.tolist()
+                np.testing.assert_array_equal(got.astype(expected.dtype), expected, err_msg=name)
     assert read.provenance["from"] == "a test"
 
 

@@ -23,6 +23,8 @@ from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton
 
 __all__ = [
+    "NUMBER_COLUMNS",
+    "TEXT_COLUMNS",
     "Kind",
     "RelativeLabels",
     "all_pairs",
@@ -35,6 +37,14 @@ Array = npt.NDArray[Any]
 Kind = Literal["answers", "merged"]
 SCHEMA = "nearfar-labels-1"
 
+TEXT_COLUMNS = ("annotator", "task", "assignment", "status", "source_id")
+"""Optional columns of strings."""
+
+NUMBER_COLUMNS = ("probability", "risk", "response_time")
+"""Optional columns of floating-point numbers."""
+
+_OPTIONAL = (*TEXT_COLUMNS, *NUMBER_COLUMNS, "unsure")
+
 
 @dataclass(frozen=True, eq=False)
 class RelativeLabels:
@@ -44,9 +54,17 @@ class RelativeLabels:
         skeleton: skeleton that the joint numbers refer to.
         pose: (M,) row of the `PoseSet` that the label speaks of.
         pair: (M, 2) joints a and b.
-        relation: (M,) -1 a is nearer, +1 b is nearer, 0 equally far.
+        relation: (M,) -1 a is nearer, +1 b is nearer, 0 equally far (or unsure).
         annotator: (M,) who answered, as strings; or None.
         probability: (M,) that b is nearer, from merging; or None.
+        risk: (M,) probability that the merged relation is wrong; or None.
+        unsure: (M,) bool, the annotator could not tell: the relation is 0, but says nothing of depth; or None.
+        response_time: (M,) seconds that the answer took, or that the answers given together took (provenance says
+            so), NaN where unknown; or None.
+        task: (M,) strings, the set of questions that this one was asked in (Mechanical Turk's HIT); or None.
+        assignment: (M,) strings, one annotator's work on one task; or None.
+        status: (M,) strings, what became of the assignment (good, flagged, rejected, error); or None.
+        source_id: (M,) strings, what the label is called where it comes from; or None.
         kind: "answers" are raw and may disagree; "merged" has one label a pair and pose.
         provenance: where the labels came from (JSON-safe).
     """
@@ -57,6 +75,13 @@ class RelativeLabels:
     relation: Array
     annotator: Array | None = None
     probability: Array | None = None
+    risk: Array | None = None
+    unsure: Array | None = None
+    response_time: Array | None = None
+    task: Array | None = None
+    assignment: Array | None = None
+    status: Array | None = None
+    source_id: Array | None = None
     kind: Kind = "answers"
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,7 +89,7 @@ class RelativeLabels:
         if self.kind not in get_args(Kind):
             raise InputError(f"labels: kind must be one of {get_args(Kind)}, got {self.kind!r}")
         m = len(self.pose)
-        shapes = {"pose": (m,), "pair": (m, 2), "relation": (m,), "annotator": (m,), "probability": (m,)}
+        shapes = {"pose": (m,), "pair": (m, 2), "relation": (m,)} | dict.fromkeys(_OPTIONAL, (m,))
         for name, shape in shapes.items():
             array = getattr(self, name)
             if array is not None and array.shape != shape:
@@ -72,15 +97,26 @@ class RelativeLabels:
         for name in ("pose", "pair", "relation"):
             if not np.issubdtype(getattr(self, name).dtype, np.integer):
                 raise InputError(f"labels: {name}: expected integers, got {getattr(self, name).dtype}")
+        for name in NUMBER_COLUMNS:
+            numbers = getattr(self, name)
+            if numbers is not None and not np.issubdtype(numbers.dtype, np.number):
+                raise InputError(f"labels: {name}: expected numbers, got {numbers.dtype}")
         self._check("pose", self.pose < 0, "pose numbers start at 0")
         joints = self.skeleton.num_joints
         bad_joint = np.any((self.pair < 0) | (self.pair >= joints), axis=1)
         self._check("pair", np.asarray(bad_joint), f"skeleton {self.skeleton.name!r} has joints 0..{joints - 1}")
         self._check("pair", self.pair[:, 0] == self.pair[:, 1], "a joint cannot be compared with itself")
         self._check("relation", ~np.isin(self.relation, (-1, 0, 1)), "expected -1, 0 or +1")
-        if self.probability is not None:
-            bad = ~((self.probability >= 0) & (self.probability <= 1))
-            self._check("probability", np.asarray(bad), "expected 0..1")
+        for name in ("probability", "risk"):
+            if (share := getattr(self, name)) is not None:
+                self._check(name, ~((share >= 0) & (share <= 1)), "expected 0..1")
+        if self.response_time is not None:
+            bad = (self.response_time < 0) | np.isinf(self.response_time)
+            self._check("response_time", bad, "expected seconds from 0, or NaN")
+        if self.unsure is not None:
+            if self.unsure.dtype != np.bool_:
+                raise InputError(f"labels: unsure: expected bool, got {self.unsure.dtype}")
+            self._check("relation", self.unsure & (self.relation != 0), "expected 0 where the annotator was unsure")
         if self.kind == "merged":
             self._check_merged()
 
@@ -129,11 +165,15 @@ class RelativeLabels:
 
     def select(self, rows: Any) -> RelativeLabels:
         """Some of the labels: a slice, a mask or an array of row numbers."""
-        columns = ("pose", "pair", "relation", "annotator", "probability")
-        return dataclasses.replace(self, **{c: getattr(self, c)[rows] for c in columns if getattr(self, c) is not None})
+        columns = {name: getattr(self, name) for name in ("pose", "pair", "relation", *_OPTIONAL)}
+        return dataclasses.replace(self, **{name: c[rows] for name, c in columns.items() if c is not None})
+
+    def sure(self) -> RelativeLabels:
+        """The labels without those whose annotators could not tell, which say nothing of depth."""
+        return self if self.unsure is None else self.select(~self.unsure)
 
     def save(self, path: str | Path) -> None:
-        """Write a Parquet table, whole or not at all: pose, joint_a, joint_b, relation, annotator, probability."""
+        """Write a Parquet table, whole or not at all: pose, joint_a, joint_b, relation, and the columns that it has."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -143,10 +183,10 @@ class RelativeLabels:
             "joint_b": pa.array(self.pair[:, 1].astype(np.int16)),
             "relation": pa.array(self.relation.astype(np.int8)),
         }
-        if self.annotator is not None:
-            columns["annotator"] = pa.array(self.annotator.astype(str)).dictionary_encode()
-        if self.probability is not None:
-            columns["probability"] = pa.array(self.probability.astype(np.float32))
+        for name in _OPTIONAL:
+            if (column := getattr(self, name)) is not None:
+                is_text = name in TEXT_COLUMNS
+                columns[name] = pa.array(column.astype(str)).dictionary_encode() if is_text else pa.array(column)
         header = {
             "schema": SCHEMA,
             "skeleton": self.skeleton.to_dict(),
@@ -176,22 +216,22 @@ class RelativeLabels:
             if header["schema"] != SCHEMA:
                 raise InputError(f"schema {header['schema']!r}, expected {SCHEMA!r}")
             column = {name: table[name].to_numpy() for name in table.column_names}
+            column |= {name: column[name].astype(np.str_) for name in TEXT_COLUMNS if name in column}
             return cls(
                 skeleton=Skeleton.from_dict(header["skeleton"]),
                 pose=column["pose"],
                 pair=np.stack([column["joint_a"], column["joint_b"]], axis=1),
                 relation=column["relation"],
-                annotator=column["annotator"].astype(np.str_) if "annotator" in column else None,
-                probability=column.get("probability"),
                 kind=header["kind"],
                 provenance=header["provenance"],
+                **{name: column[name] for name in _OPTIONAL if name in column},
             )
-        except (pa.ArrowException, OSError, json.JSONDecodeError) as error:
-            raise InputError(f"{path}: not a Parquet file, or a damaged one ({error})") from None
         except KeyError as error:
             raise InputError(f"{path}: not a nearfar label table (missing {error})") from None
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
+        except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}: not a Parquet file, or a damaged one ({error})") from None
 
 
 def all_pairs(skeleton: Skeleton) -> Array:

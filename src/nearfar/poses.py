@@ -73,6 +73,7 @@ class PoseSet:
         skeleton: skeleton of the J joints.
         keypoints: (N, J, 2) pixels, origin at the top-left corner of the top-left pixel; or None.
         scores: (N, J) detection scores in 0..1; or None.
+        occluded: (N, J) bool, the joint is hidden in the image, though its place may be known; or None where not said.
         joints: (N, J, 3) mm; or None.
         frame: what `joints` are relative to: "camera" (x right, y down, z forward), "root" (the camera's axes,
             the root joint at the origin), "world" (z up, right-handed).
@@ -90,6 +91,7 @@ class PoseSet:
     skeleton: Skeleton
     keypoints: Array | None = None
     scores: Array | None = None
+    occluded: Array | None = None
     joints: Array | None = None
     frame: Frame = "camera"
     root_position: Array | None = None
@@ -115,6 +117,8 @@ class PoseSet:
             if array is not None and (not isinstance(array, np.ndarray) or array.shape != shape):
                 got = array.shape if isinstance(array, np.ndarray) else type(array).__name__
                 raise InputError(f"pose set: {name}: expected an array of shape {shape}, got {got}")
+        if self.occluded is not None and self.occluded.dtype != np.bool_:
+            raise InputError(f"pose set: occluded: expected bool, got {self.occluded.dtype}")
         for name in _CATEGORIES:
             column = getattr(self, name)
             if column is not None and len(column.codes) != n:
@@ -125,6 +129,7 @@ class PoseSet:
         return {
             "keypoints": (n, j, 2),
             "scores": (n, j),
+            "occluded": (n, j),
             "joints": (n, j, 3),
             "root_position": (n, 3),
             "intrinsics": (n, 4),
@@ -151,8 +156,8 @@ class PoseSet:
     def remap(self, target: str | Path | Skeleton) -> PoseSet:
         """The same poses on another skeleton.
 
-        Derived joints are NaN where a joint that they are made of is missing, with the least of the parts' scores.
-        Mean limb lengths do not carry over.
+        Derived joints are NaN where a joint that they are made of is missing, with the least of the parts' scores, and
+        occluded where one of their parts is. Mean limb lengths do not carry over.
 
         Raises:
             InputError: some joints of the target cannot be derived.
@@ -171,6 +176,7 @@ class PoseSet:
             keypoints=None if self.keypoints is None else mapping.points(self.keypoints),
             joints=None if self.joints is None else mapping.points(self.joints),
             scores=None if self.scores is None else mapping.scores(self.scores),
+            occluded=None if self.occluded is None else ~mapping.scores(~self.occluded).astype(bool),
             mean_limb_lengths=None,
         )
 
@@ -192,6 +198,8 @@ class PoseSet:
             changes["joints"] = mirror(self.joints, self.skeleton)
         if self.scores is not None:
             changes["scores"] = self.scores[:, self.skeleton.mirror_permutation]
+        if self.occluded is not None:
+            changes["occluded"] = self.occluded[:, self.skeleton.mirror_permutation]
         if self.root_position is not None:
             changes["root_position"] = self.root_position * np.array([-1, 1, 1], self.root_position.dtype)
         return dataclasses.replace(self, **changes)
@@ -259,7 +267,8 @@ class PoseSet:
 
 _CATEGORIES = ("sequence", "subject", "action")
 _ROW_ARRAYS = (
-    "keypoints", "scores", "joints", "root_position", "intrinsics", "image_size", "time", "frame_index", "person",
+    "keypoints", "scores", "occluded", "joints", "root_position", "intrinsics", "image_size", "time", "frame_index",
+    "person",
 )  # fmt: skip
 _ARRAYS = (*_ROW_ARRAYS, "mean_limb_lengths")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nearfar.errors import InputError
 from nearfar.files import read_json
-from nearfar.labels import SCHEMA, Kind, RelativeLabels
+from nearfar.labels import NUMBER_COLUMNS, SCHEMA, TEXT_COLUMNS, Kind, RelativeLabels
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton
 from nearfar.tables.table import SkeletonLike, Table, cells, open_json, plain, write_csv, write_json
@@ -19,15 +19,16 @@ from nearfar.tables.table import SkeletonLike, Table, cells, open_json, plain, w
 __all__ = ["labels_from_json", "read_labels_csv", "read_labels_json", "write_labels_csv", "write_labels_json"]
 
 _NEEDED = ("pose", "joint_a", "joint_b", "relation")
-_OPTIONAL = ("annotator", "probability")
+_OPTIONAL = ("annotator", "probability", "risk", "unsure", "response_time", "task", "assignment", "status", "source_id")
 
 
 def write_labels_csv(labels: RelativeLabels, path: str | Path) -> None:
     """Write a table with one row a label, whole or not at all.
 
     Columns: skeleton (its name), kind (answers or merged), pose, joint_a, joint_b (names), relation (-1: a is nearer,
-    1: b is nearer, 0: equally far), and annotator and probability (that b is nearer) where the labels have them.
-    Provenance is not in the table; JSON has it.
+    1: b is nearer, 0: equally far), and what else the labels have of annotator, probability (that b is nearer), risk,
+    unsure (0 or 1), response_time (seconds), task, assignment, status and source_id. Provenance is not in the table;
+    JSON has it.
 
     Raises:
         InputError: the file cannot be written.
@@ -108,8 +109,8 @@ def _columns(labels: RelativeLabels) -> dict[str, Any]:
         "joint_a": joints[labels.pair[:, 0]],
         "joint_b": joints[labels.pair[:, 1]],
         "relation": labels.relation,
-        "annotator": labels.annotator,
-        "probability": labels.probability,
+        **{name: getattr(labels, name) for name in _OPTIONAL},
+        "unsure": None if labels.unsure is None else labels.unsure.astype(np.int8),
     }
     return {name: column for name, column in columns.items() if column is not None}
 
@@ -122,7 +123,8 @@ def _labels(
         raise InputError(f"{table.path}: kind: expected one of {get_args(Kind)}, got {kind!r}")
     pose, relation = table.integers("pose"), table.integers("relation")
     a, b = table.joints("joint_a", skeleton), table.joints("joint_b", skeleton)
-    probability = table.numbers("probability") if "probability" in table.columns else None
+    optional: dict[str, Any] = {name: table.text(name) for name in TEXT_COLUMNS if name in table.columns}
+    optional |= {name: table.numbers(name) for name in NUMBER_COLUMNS if name in table.columns}
     table.refuse("pose", pose < 0, "pose numbers start at 0")
     if poses is not None:
         if poses.skeleton.joints != skeleton.joints:
@@ -130,15 +132,22 @@ def _labels(
         table.refuse("pose", pose >= len(poses), f"no such pose; there are poses 0..{len(poses) - 1}")
     table.refuse("joint_b", a == b, "a joint cannot be compared with itself")
     table.refuse("relation", ~np.isin(relation, (-1, 0, 1)), "expected -1 (a nearer), 1 (b nearer) or 0 (equal)")
-    if probability is not None:
-        table.refuse("probability", ~((probability >= 0) & (probability <= 1)), "expected a number in 0..1")
+    for name in ("probability", "risk"):
+        if name in optional:
+            table.refuse(name, ~((optional[name] >= 0) & (optional[name] <= 1)), "expected a number in 0..1")
+    if "response_time" in optional:
+        table.refuse("response_time", optional["response_time"] < 0, "expected seconds from 0")
+    if "unsure" in table.columns:
+        unsure = table.integers("unsure")
+        table.refuse("unsure", ~np.isin(unsure, (0, 1)), "expected 0 or 1")
+        table.refuse("relation", (unsure == 1) & (relation != 0), "expected 0 where the annotator was unsure")
+        optional["unsure"] = unsure == 1
     labels = RelativeLabels(
         skeleton=skeleton,
         pose=pose,
         pair=np.stack([a, b], axis=1),
         relation=relation.astype(np.int8),
-        annotator=table.text("annotator") if "annotator" in table.columns else None,
-        probability=probability,
+        **optional,
         provenance={"file": table.path.name} | dict(provenance),
     )
     if kind == "answers":

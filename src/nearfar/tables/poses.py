@@ -40,6 +40,7 @@ _POSE_COLUMNS = {
 _JOINT_COLUMNS = {
     "keypoints": ("x_px", "y_px"),
     "scores": ("score",),
+    "occluded": ("occluded",),
     "joints": ("x_mm", "y_mm", "z_mm"),
 }
 _WHOLE_NUMBERS = ("person", "frame_index", "image_size")
@@ -49,9 +50,9 @@ def write_poses_csv(poses: PoseSet, path: str | Path) -> None:
     """Write a table with one row a pose and joint, whole or not at all.
 
     Columns: skeleton (its name), coordinates (camera, root or world: the frame of x_mm, y_mm, z_mm), pose (row of the
-    pose set), joint, x_px, y_px, score, x_mm, y_mm, z_mm, and what else the pose set has of sequence, subject, action,
-    person, frame, time_s, the image size, the intrinsics and the root's position. Provenance and mean limb lengths
-    are not in the table; JSON has them.
+    pose set), joint, x_px, y_px, score, occluded (0 or 1), x_mm, y_mm, z_mm, and what else the pose set has of
+    sequence, subject, action, person, frame, time_s, the image size, the intrinsics and the root's position. Provenance
+    and mean limb lengths are not in the table; JSON has them.
 
     Raises:
         InputError: the file cannot be written.
@@ -71,7 +72,7 @@ def write_poses_csv(poses: PoseSet, path: str | Path) -> None:
     columns["joint"] = list(poses.skeleton.joints) * n
     for name, parts in _JOINT_COLUMNS.items():
         if (array := getattr(poses, name)) is not None:
-            for part, values in zip(parts, np.reshape(array, (n * j, len(parts))).T, strict=True):
+            for part, values in zip(parts, np.reshape(_as_numbers(array), (n * j, len(parts))).T, strict=True):
                 columns[part] = cells(values).tolist()
     write_csv(path, columns)
 
@@ -129,7 +130,9 @@ def read_poses_csv(path: str | Path, skeleton: SkeletonLike | None = None) -> Po
         if table.has(parts):
             array = np.full((n, j, len(parts)), np.nan)
             array[pose, joint] = np.stack([table.numbers(part) for part in parts], axis=1)
-            fields[name] = np.nan_to_num(array[..., 0]) if name == "scores" else array
+            if name == "occluded":
+                table.refuse("occluded", ~np.isin(array[pose, joint, 0], (0, 1)), "expected 0 or 1")
+            fields[name] = array if name in ("keypoints", "joints") else _of_missing(name, array[..., 0])
     if "joints" in fields:
         if "coordinates" not in table.columns:
             raise InputError(f"{path}: x_mm, y_mm and z_mm need a column 'coordinates': camera, root or world")
@@ -159,7 +162,7 @@ def write_poses_json(poses: PoseSet, path: str | Path) -> None:
                 row[name] = value
     for name in (*_POSE_COLUMNS, *_JOINT_COLUMNS):
         if (array := getattr(poses, name)) is not None:
-            for row, values in zip(rows, plain(array), strict=True):
+            for row, values in zip(rows, plain(_as_numbers(array)), strict=True):
                 row[name] = values
     header = {
         "schema": SCHEMA,
@@ -205,7 +208,9 @@ def poses_from_json(data: Any, path: str | Path) -> PoseSet:
             if (bad := array != np.round(array)).any():
                 raise InputError(f"{path}: pose {np.argwhere(bad)[0, 0]}: {name}: expected whole numbers")
             array = array.astype(np.int64)
-        fields[name] = np.nan_to_num(array) if name == "scores" else array
+        if name == "occluded" and (bad := ~np.isin(array, (0, 1))).any():
+            raise InputError(f"{path}: pose {np.argwhere(bad)[0, 0]}: occluded: expected 0 or 1")
+        fields[name] = _of_missing(name, array)
     if not rows:
         fields["joints"] = np.zeros((0, skeleton.num_joints, 3))
     if (means := data.get("mean_limb_lengths")) is not None:
@@ -214,6 +219,18 @@ def poses_from_json(data: Any, path: str | Path) -> PoseSet:
         return PoseSet(skeleton=skeleton, frame=data.get("frame"), provenance=data.get("provenance", {}), **fields)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _as_numbers(array: Array) -> Array:
+    """Flags as 0 and 1."""
+    return array.astype(np.int8) if array.dtype == np.bool_ else array
+
+
+def _of_missing(name: str, array: Array) -> Array:
+    """What the column says of joints that it does not mention: score 0, not occluded, NaN."""
+    if name == "occluded":
+        return np.asarray(array == 1)
+    return np.nan_to_num(array) if name == "scores" else array
 
 
 def _numbers(value: Any, shape: tuple[int, ...], where: str) -> Array:
