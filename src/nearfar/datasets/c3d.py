@@ -61,7 +61,7 @@ class C3d:
 
 def is_c3d(head: bytes) -> bool:
     """Whether a file that begins so is a C3D file."""
-    return len(head) > 1 and head[1] == 0x50 and head[0] > 1
+    return len(head) > 1 and head[1] == 0x50 and head[0] > 1 and b"\0" in head
 
 
 def load_c3d(path: str | Path, joint_map: str | Path | JointMap) -> PoseSet:
@@ -104,7 +104,7 @@ def read_c3d(path: str | Path) -> C3d:
         data = np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
     except OSError as error:
         raise InputError(f"{path}: cannot read ({error.strerror or error})") from None
-    if len(data) < _BLOCK or not is_c3d(data[:2].tobytes()):
+    if len(data) < _BLOCK or not is_c3d(data[:_BLOCK].tobytes()):
         raise InputError(f"{path}: not a C3D file, or cut off in its header")
     order = _byte_order(data, path)
     parameters = _parameters(data, order, path)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from nearfar.datasets.asf_amc import is_amc, load_amc
+from nearfar.datasets.bvh import is_bvh, load_bvh
+from nearfar.datasets.c3d import load_c3d
 from nearfar.datasets.cmu_benchmark import LabelColumn, benchmark_from_arrays, benchmark_labels, is_benchmark
+from nearfar.datasets.joint_map import JointMap, joint_map_names
 from nearfar.datasets.keypoint_files import keypoints_from_json, load_keypoints, sniff
 from nearfar.datasets.keypoint_files.records import Options
 from nearfar.datasets.mocap import is_mocap, mocap_from_arrays
@@ -29,11 +34,12 @@ def load_poses(
     image_size: tuple[int, int] | None = None,
     person: int | None = None,
     split: str | None = None,
+    joint_map: str | Path | JointMap | None = None,
 ) -> PoseSet:
     """Read poses from any file that nearfar knows, told apart by content, not by name.
 
-    Known are a saved `PoseSet`, the CMU benchmark, mocap files, nearfar's CSV and JSON (`nearfar.tables`), and the
-    keypoints of other programs (`load_keypoints`).
+    Known are a saved `PoseSet`, the CMU benchmark, mocap files, nearfar's CSV and JSON (`nearfar.tables`), motion files
+    (BVH, C3D, and AMC with its skeleton beside it), and the keypoints of other programs (`load_keypoints`).
 
     Args:
         path: file or folder.
@@ -41,6 +47,7 @@ def load_poses(
         image_size: width and height in pixels, for files that do not say it.
         person: keep this identity only.
         split: keep this split only; for mocap files.
+        joint_map: which joints or markers become which joint; motion files need it.
 
     Raises:
         InputError: nothing there, damaged, an unknown format (the message says what was found), or an argument
@@ -49,6 +56,15 @@ def load_poses(
     path = Path(path)
     options = Options(None if skeleton is None else get_skeleton(skeleton), image_size, person)
     kind = sniff(path)
+    if (read := _motion_reader(path, kind)) is not None:
+        if split is not None:
+            raise InputError(f"{path}: split {split!r}: only mocap files have splits inside")
+        if joint_map is None:
+            known = ", ".join(joint_map_names())
+            raise InputError(f"{path}: a motion file is read with a joint map: {known}, or a .toml file")
+        return _agreeing(read(path, joint_map), path, options)
+    if joint_map is not None:
+        raise InputError(f"{path}: joint maps are for motion files: BVH, C3D, and AMC with its skeleton beside it")
     arrays = open_npz(path) if kind == "npz" else {}
     if is_mocap(arrays):
         return _agreeing(mocap_from_arrays(arrays, path, split=split), path, options)
@@ -103,6 +119,17 @@ def load_labels(
     if poses is not None:
         labels.check_poses(poses)
     return labels
+
+
+def _motion_reader(path: Path, kind: str) -> Callable[[Path, str | Path | JointMap], PoseSet] | None:
+    """What reads a motion file; None for files of other kinds."""
+    if kind == "c3d":
+        return load_c3d
+    if kind != "text":
+        return None
+    with path.open("rb") as file:
+        head = file.read(16_384).decode("utf-8-sig", errors="replace")
+    return load_bvh if is_bvh(head) else load_amc if is_amc(head) else None
 
 
 def _agreeing(poses: PoseSet, path: Path, options: Options) -> PoseSet:

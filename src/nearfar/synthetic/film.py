@@ -54,7 +54,8 @@ def film(poses: PoseSet, views: int = 4, *, seed: int = 0) -> PoseSet:
         np.stack([reduce(root[take], axis=0) for take in takes]) for reduce in (np.fmin.reduce, np.fmax.reduce)
     )
     centre = np.nan_to_num((low + high) / 2)
-    cameras = sample_cameras(np.random.default_rng(seed), len(takes), views, centre[:, 2])
+    rng = np.random.default_rng([seed, len(poses)])  # the parts of a data set do not share cameras
+    cameras = sample_cameras(rng, len(takes), views, centre[:, 2])
     rows = np.concatenate([np.tile(take, views) for take in takes])
     camera = np.repeat(np.arange(len(takes) * views), np.repeat(lengths, views))
     joints = np.empty((len(rows), poses.skeleton.num_joints, 3), np.float32)

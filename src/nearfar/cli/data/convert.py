@@ -28,6 +28,8 @@ class Convert:
     """Skeleton of the source, where it does not say."""
     image_size: str | None = None
     """WIDTHxHEIGHT in pixels, where the source does not say."""
+    joint_map: str | None = None
+    """For motion files (BVH, C3D, AMC): the map of their joints, by name or a .toml file."""
     to: str | None = None
     """Skeleton to remap poses to."""
 
@@ -45,7 +47,7 @@ class Convert:
             writers[".json"] = lambda path: tables.write_labels_json(labels, path)
         else:
             size = None if self.image_size is None else image_size(self.image_size)
-            poses = load_poses(self.source, skeleton=self.skeleton, image_size=size)
+            poses = load_poses(self.source, skeleton=self.skeleton, image_size=size, joint_map=self.joint_map)
             if self.to is not None:
                 poses = poses.remap(self.to)
             writers = {".npz": poses.save}

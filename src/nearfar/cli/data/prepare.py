@@ -21,6 +21,10 @@ class Prepare:
     """Folder for the files to write."""
     skeleton: str | None = None
     """Skeleton of the poses; by default the data set's usual one."""
+    cameras: int = 0
+    """See motion that is in the world frame through so many sampled cameras; 0 leaves it in the world frame."""
+    seed: int = 0
+    """Other seeds are other cameras."""
 
     def run(self) -> None:
         """Check, read, write."""
@@ -33,12 +37,21 @@ class Prepare:
             from nearfar.skeleton import get_skeleton
 
             get_skeleton(self.skeleton)  # before the long work
+        if self.cameras < 0 or self.seed < 0:
+            raise InputError(f"cameras and seed: expected at least 0, got {self.cameras} and {self.seed}")
         require_ready(source, self.folder)
         parts = 0
         for part in source.prepare(self.folder, self.skeleton):
             path = self.out / f"{part.name}.npz"
-            part.poses.save(path)
-            print(f"{path}: {len(part.poses)} poses of skeleton {part.poses.skeleton.name}", flush=True)
+            poses = part.poses
+            if self.cameras:
+                from nearfar.synthetic.film import film
+
+                if part.labels is not None:
+                    raise InputError(f"{self.name}: its labels speak of its own images, not of sampled cameras'")
+                poses = film(poses, self.cameras, seed=self.seed)
+            poses.save(path)
+            print(f"{path}: {len(poses)} poses of skeleton {poses.skeleton.name}", flush=True)
             if part.labels is not None:
                 path = path.with_suffix(".labels.parquet")
                 part.labels.save(path)

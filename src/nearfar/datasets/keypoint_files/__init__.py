@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nearfar.datasets.c3d import is_c3d
 from nearfar.datasets.keypoint_files import alphapose, arrays, coco, mediapipe, openpose
 from nearfar.datasets.keypoint_files.records import Options
 from nearfar.errors import InputError
@@ -58,6 +59,8 @@ def load_keypoints(
             return arrays.npz(open_npz(path), path, options)
         case "json":
             return keypoints_from_json(read_json(path), path, options)
+        case "c3d":
+            raise InputError(f"{path}: a C3D file: 3D motion, not keypoints; it is read with a joint map")
         case "parquet":
             raise InputError(f"{path}: a Parquet table, perhaps of labels; known keypoint files are {FORMATS}")
         case _:
@@ -65,7 +68,7 @@ def load_keypoints(
 
 
 def sniff(path: Path) -> str:
-    """What a path is by its first bytes: "folder", "npy", "npz" (any zip archive), "parquet", "json" or "text".
+    """What a path is by its first bytes: "folder", "npy", "npz" (any zip), "parquet", "c3d", "json" or "text".
 
     Raises:
         InputError: nothing there, empty, or binary of another kind.
@@ -85,6 +88,8 @@ def sniff(path: Path) -> str:
         return "npz"
     if head.startswith(b"PAR1"):
         return "parquet"
+    if is_c3d(head):
+        return "c3d"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
         raise InputError(f"{path}: the file is empty")
