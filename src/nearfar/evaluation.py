@@ -17,11 +17,19 @@ from nearfar.lifting.lifter import Lifter, predict, with_camera
 from nearfar.lifting.network import LiftingNetwork
 from nearfar.poses import Category, PoseSet
 
-__all__ = ["evaluate", "evaluate_network", "evaluate_predictions", "order_accuracy", "report_markdown"]
+__all__ = [
+    "evaluate",
+    "evaluate_labels",
+    "evaluate_network",
+    "evaluate_predictions",
+    "order_accuracy",
+    "report_markdown",
+]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 PCK_THRESHOLDS = np.arange(0.0, 305.0, 5.0)
 DIFFERENCE_BINS = np.array([25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 400.0, np.inf])
+RISK_PARTS = 5
 CURVE_POSES = 8192
 BLOCK_POSES = 16_384
 
@@ -104,6 +112,63 @@ def evaluate_predictions(predicted: FloatArray, truth: PoseSet) -> dict[str, Any
     }
     report["order_by_difference"] = order.by_difference()
     return dict(_without_nan(report))
+
+
+def evaluate_labels(lifter: Lifter, poses: PoseSet, labels: RelativeLabels) -> dict[str, Any]:
+    """Compare the depth order of lifted keypoints with relative labels: the LSP test of PAPER.md 6, for any photos.
+
+    Args:
+        lifter: the lifter.
+        poses: keypoints on the skeleton of the labels, which must be the lifter's or map to it.
+        labels: of those poses; those of "equal" are left out, as are joints without a prediction (counted).
+
+    Returns:
+        Plain data: ``order_error``, the share of labelled pairs whose predicted order disagrees with the label;
+        ``pairs`` compared and ``pairs_without_prediction``; and, where the labels have a risk or a probability,
+        ``by_risk``: the same for fifths of the pairs from easy to hard, each with its highest ``risk``.
+
+    Raises:
+        InputError: labels of other poses, or no pair could be compared.
+    """
+    labels.check_poses(poses)
+    lifted = lifter.lift_poses(poses)
+    if lifted.joints is None:
+        raise InputError("evaluation needs keypoints to lift")
+    number = {name: place for place, name in enumerate(lifter.skeleton.joints)}
+    if absent := [name for name in labels.skeleton.joints if name not in number]:
+        raise InputError(f"evaluation: the lifter's skeleton {lifter.skeleton.name!r} has no {', '.join(absent)}")
+    place = np.array([number[name] for name in labels.skeleton.joints])
+    a, b = place[labels.pair].T
+    difference = lifted.joints[labels.pose, a, 2] - lifted.joints[labels.pose, b, 2]
+    told = labels.relation != 0
+    compared = told & np.isfinite(difference)
+    if not compared.any():
+        raise InputError("evaluation: not one labelled pair could be compared")
+    wrong = (np.sign(difference) != labels.relation)[compared]
+    report: dict[str, Any] = {
+        "order_error": float(wrong.mean()),
+        "pairs": int(compared.sum()),
+        "pairs_without_prediction": int((told & ~compared).sum()),
+    }
+    risk = _risk(labels)
+    if risk is not None:
+        order = np.argsort(risk[compared], kind="stable")
+        fifths = [part for part in np.array_split(order, RISK_PARTS) if len(part)]
+        report["by_risk"] = {
+            "risk": [float(risk[compared][part].max()) for part in fifths],
+            "order_error": [float(wrong[part].mean()) for part in fifths],
+            "pairs": [len(part) for part in fifths],
+        }
+    return report
+
+
+def _risk(labels: RelativeLabels) -> FloatArray | None:
+    """(M,) probability that the merged label is wrong, where the labels tell."""
+    if labels.risk is not None:
+        return np.asarray(labels.risk, dtype=np.float64)
+    if labels.probability is not None:
+        return np.asarray(np.minimum(labels.probability, 1 - labels.probability))
+    return None
 
 
 def evaluate_network(network: LiftingNetwork, poses: PoseSet, most: int = CURVE_POSES) -> dict[str, float]:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from nearfar.errors import InputError
+from nearfar.keypoint_noise import KeypointNoise
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a lifter against 3D truth: errors in mm, depth order, per joint, per action, per subject."""
+    """Measure a lifter against 3D truth, or against relative labels where there is no 3D.
+
+    Against 3D: errors in mm, depth order, per joint, per action, per subject. Against labels: the share of labelled
+    pairs in the wrong order, from easy to hard.
+    """
 
     data: Path
-    """Poses with keypoints and joints: a nearfar .npz, or a file of the CMU benchmark."""
+    """Poses with keypoints, and joints unless --labels is given: any file of poses that nearfar reads."""
+    labels: Path | None = None
+    """Relative labels of these poses to measure against, instead of 3D."""
+    noise: KeypointNoise = KeypointNoise()  # noqa: RUF009 (frozen)
+    """Noise to add to the keypoints first."""
+    seed: int = 0
+    """Of the noise."""
     weights: str = "default"
     """Weights by name, or a .safetensors file."""
     json: Path | None = None
@@ -28,23 +41,35 @@ class Evaluate:
 
     def run(self) -> None:
         """Lift, compare, write."""
-        from nearfar.datasets import load_poses
-        from nearfar.evaluation import evaluate, report_markdown
+        import numpy as np
+
+        from nearfar.datasets import load_labels, load_poses
+        from nearfar.evaluation import evaluate, evaluate_labels, report_markdown
         from nearfar.files import write_text
         from nearfar.lifting import load
 
+        if self.labels is not None and (self.figure is not None or self.markdown is not None):
+            raise InputError("--figure and --markdown are for 3D errors; with --labels use --json")
         if self.figure is not None:
             from nearfar.viewing.figures import check_suffix
 
             check_suffix(self.figure)
         lifter = load(self.weights)
         poses = load_poses(self.data)
+        if poses.keypoints is not None:
+            noisy = self.noise.add(np.asarray(poses.keypoints), np.random.default_rng(self.seed))
+            poses = dataclasses.replace(poses, keypoints=noisy)
+        report: dict[str, Any] = {"weights": self.weights, "data": str(self.data)}
+        if self.labels is not None:
+            report |= evaluate_labels(lifter, poses, load_labels(self.labels, poses=poses))
+            self._write_json(report)
+            print(f"{report['pairs']} labelled pairs, {100 * report['order_error']:.2f} % in the wrong order")
+            return
         if poses.joints is None:
-            raise InputError(f"{self.data}: has no 3D joints to measure against")
-        report = {"weights": self.weights, "data": str(self.data), **evaluate(lifter, poses)}
+            raise InputError(f"{self.data}: has no 3D joints to measure against; with relative labels, give --labels")
+        report |= evaluate(lifter, poses)
         table = report_markdown({self.weights: report})
-        if self.json is not None:
-            write_text(self.json, json.dumps(report, indent=2, allow_nan=False) + "\n")
+        self._write_json(report)
         if self.markdown is not None:
             write_text(self.markdown, table)
         if self.figure is not None:
@@ -52,6 +77,12 @@ class Evaluate:
 
             save_figure(evaluation_figure(report), self.figure)
         print(table, end="")
+
+    def _write_json(self, report: dict[str, Any]) -> None:
+        from nearfar.files import write_text
+
+        if self.json is not None:
+            write_text(self.json, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
 def main(argv: list[str]) -> None:

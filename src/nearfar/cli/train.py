@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
@@ -13,6 +14,7 @@ from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
 from nearfar.poses import PoseSet
 from nearfar.presets import PRESETS, TrainingConfig, preset
+from nearfar.skeleton import Skeleton, get_skeleton
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Train:
     """Labels: a label file (Parquet, CSV, JSON), or the column of a benchmark file: answer or crowd_answer."""
     val_labels: str | None = None
     """Labels of --val, likewise; by default the same column as --labels, where that is a column."""
+    init: str | None = None
+    """Start from these weights (fine-tuning): a name, a weights.safetensors, or a finished run's
+    checkpoint.safetensors, whose optimiser state is carried over. The network's configuration is then theirs."""
+    skeleton: str | None = None
+    """Skeleton to remap the poses to; with --init it is that of the weights. Labels must be on it."""
     preset: str = "default"
     """Configuration to start from: default, crowd, ceiling, paper or supervised; the flags below change it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -49,6 +56,8 @@ class Train:
         from nearfar.training import train
 
         poses = load_poses(self.data)
+        if (skeleton := self._skeleton()) is not None:
+            poses = poses.remap(skeleton)
         val = None if self.val is None else load_poses(self.val).remap(poses.skeleton)
         labels = val_labels = None
         if self.config.loss.order != "none":
@@ -63,12 +72,23 @@ class Train:
             self.out,
             val=val,
             val_labels=val_labels,
+            init=self.init,
             device=self.device,
             resume=self.resume,
             checkpoint_seconds=self.checkpoint_seconds,
             card=_card(poses, labels, self.preset),
         )
         print(self.out / "weights.safetensors")
+
+    def _skeleton(self) -> str | Skeleton | None:
+        if self.init is None:
+            return self.skeleton
+        from nearfar.training import initial_network
+
+        skeleton = initial_network(self.init)[1]
+        if self.skeleton is not None and get_skeleton(self.skeleton).joints != skeleton.joints:
+            raise InputError(f"--skeleton {self.skeleton}: the weights of --init are for {skeleton.name}")
+        return skeleton
 
 
 def _labels(name: str, data: Path, poses: PoseSet) -> RelativeLabels:
@@ -99,7 +119,11 @@ def _card(poses: PoseSet, labels: RelativeLabels | None, preset: str) -> dict[st
 
 def main(argv: list[str]) -> None:
     """Parse and run; the preset decides the defaults of the other flags."""
-    start = preset(_value_of(argv, "--preset", "default"))
+    start = preset(_value_of(argv, "--preset") or "default")
+    if init := _value_of(argv, "--init"):
+        from nearfar.training import initial_network
+
+        start = dataclasses.replace(start, network=initial_network(init)[0])
     tyro.cli(
         Train,
         prog="nearfar train",
@@ -108,12 +132,13 @@ def main(argv: list[str]) -> None:
     ).run()
 
 
-def _value_of(argv: list[str], flag: str, default: str) -> str:
+def _value_of(argv: list[str], flag: str) -> str | None:
     for i, argument in enumerate(argv):
         if argument.startswith(f"{flag}="):
             return argument.split("=", 1)[1]
         if argument == flag:
             if i + 1 == len(argv):
-                raise InputError(f"{flag} needs a name: {', '.join(PRESETS)}")
+                known = f": {', '.join(PRESETS)}" if flag == "--preset" else ""
+                raise InputError(f"{flag} needs a name{known}")
             return argv[i + 1]
-    return default
+    return None

@@ -230,8 +230,11 @@ def predict(
     return joints, root
 
 
-def with_camera(poses: PoseSet, purpose: str) -> PoseSet:
+def with_camera(poses: PoseSet, purpose: str, *, needed: bool = True) -> PoseSet:
     """The poses, with intrinsics assumed from their image size where they have none.
+
+    Where a camera is not `needed` (the paper's networks do not look at it), poses without image size get one that is
+    assumed from the person's apparent size.
 
     Raises:
         InputError: they have no keypoints, or neither intrinsics nor image size; `purpose` says what needed them.
@@ -241,9 +244,10 @@ def with_camera(poses: PoseSet, purpose: str) -> PoseSet:
     if poses.intrinsics is not None:
         check_intrinsics(poses.intrinsics)
         return poses
-    if poses.image_size is None:
+    if poses.image_size is None and needed:
         raise InputError(f"{purpose}: needs intrinsics (fx, fy, cx, cy) or the image size of each pose")
-    assumed = assumed_intrinsics(poses.image_size, poses.keypoints, poses.skeleton.root_index).astype(np.float32)
+    assumed = assumed_intrinsics(poses.image_size, poses.keypoints, poses.skeleton.root_index)
+    assumed = np.broadcast_to(assumed, (len(poses), 4)).astype(np.float32)
     return dataclasses.replace(
         poses, intrinsics=assumed, provenance={**poses.provenance, "intrinsics": _assumption(poses)}
     )

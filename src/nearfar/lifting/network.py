@@ -80,11 +80,15 @@ class LiftingNetwork(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def fit_statistics(self, keypoints: Tensor, joints: Tensor | None) -> None:
+    def fit_statistics(self, keypoints: Tensor, joints: Tensor | None) -> None:  # noqa: ARG002
         """Take the normalisation from training data: keypoints (N, J, 2) px, joints (N, J, 3) mm root-relative.
 
         Only `SupervisedNetwork` looks at joints. The ray-depth network has nothing to fit.
         """
+        self.fit_input_statistics(keypoints)
+
+    def fit_input_statistics(self, keypoints: Tensor) -> None:
+        """Take the normalisation of the input alone from keypoints (N, J, 2) px."""
 
     def forward(self, keypoints: Tensor, intrinsics: Tensor) -> Prediction:
         """Lift (B, J, 2) pixels seen with (B, 4) intrinsics fx, fy, cx, cy; missing keypoints are NaN.
@@ -128,7 +132,7 @@ class _StandardisedNetwork(LiftingNetwork):
         root = self.skeleton.root_index
         return keypoints - keypoints[:, root : root + 1]
 
-    def fit_statistics(self, keypoints: Tensor, joints: Tensor | None) -> None:  # noqa: ARG002
+    def fit_input_statistics(self, keypoints: Tensor) -> None:
         """Mean and standard deviation of each root-subtracted coordinate (in double precision), NaN left out."""
         mean, std = _statistics(self.relative_pixels(keypoints).flatten(1))
         self.input_mean.copy_(mean)

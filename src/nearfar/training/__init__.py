@@ -1,6 +1,7 @@
 """Training lifters from relative depth labels, or from 3D."""
 
+from nearfar.training.initial import initial_network
 from nearfar.training.log import read_log
 from nearfar.training.loop import train
 
-__all__ = ["read_log", "train"]
+__all__ = ["initial_network", "read_log", "train"]

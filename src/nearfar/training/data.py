@@ -83,7 +83,8 @@ class TrainingData:
         Raises:
             InputError: labels, joints or intrinsics that the configuration needs are missing or do not fit together.
         """
-        poses = with_camera(poses, "training")
+        calibrated = config.network.head == "ray_depth" or config.loss.reprojection == "inverse_distance"
+        poses = with_camera(poses, "training", needed=calibrated)
         if poses.keypoints is None or poses.intrinsics is None or len(poses) < 2:
             raise InputError(f"training needs at least 2 poses, got {len(poses)}")
         rng = np.random.default_rng([config.seed, 0])

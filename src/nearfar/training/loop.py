@@ -108,7 +108,7 @@ def train(
     )
     if start is not None:
         start.put(network, optimiser)
-        network.fit_statistics(data.keypoints, data.joints)
+        network.fit_input_statistics(data.keypoints)
     folder = None if out is None else Path(out)
     fingerprint = _fingerprint(data, reference, skeleton)
     with _run_folder(folder):
