@@ -130,8 +130,44 @@ def test_other_archives_and_no_files(tmp_path):
     with zipfile.ZipFile(tmp_path / "zip.npz", "w") as archive:
         archive.writestr("bad.npy", b"not numpy")
         archive.writestr("readme.txt", b"no array")
-    with pytest.raises(InputError, match=r"zip\.npz: cannot read"):
+    with pytest.raises(InputError, match=r"zip\.npz: array 'bad\.npy': cannot read its header"):
         open_npz(tmp_path / "zip.npz")
+
+
+def npy(header: bytes, body: bytes = b"") -> bytes:
+    """An array file of version 1 with a header of one's own."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + body
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000,)}", b"x" * 80), "claims shape"),
+        (npy(b"{'descr': '<U0', 'fortran_order': False, 'shape': (10000000000,)}"), "claims shape"),
+        (npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -1)}", b"x" * 80), "claims shape"),
+        (npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (0, -1)}", b"x" * 80), "claims shape"),
+        (npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"cos\nsystem\n."), "pickled objects"),
+        (npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (1"), "header"),
+        (npy(b"{'descr': '<f8', 'shape': " + b"(" * 3000), "header"),
+        (npy(b"__import__('os').system('true')"), "header"),
+        (npy(b"\xff\xfe"), "header"),
+        (b"\x93NUMPY\x01\x00\xff\xff{", "header"),
+        (b"", "header"),
+    ],
+)
+def test_headers_are_not_believed(tmp_path, packing, member, message):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", packing) as archive:
+        archive.writestr("x.npy", member)
+    with pytest.raises(InputError, match=message) as error:
+        open_npz(tmp_path / "a.npz")
+    assert str(error.value).startswith(f"{tmp_path / 'a.npz'}: array 'x.npy'")
+
+
+def test_archives_that_unpack_to_too_much_are_refused_before_they_do(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros(40_000_000))
+    with pytest.raises(InputError, match=r"a\.npz: claims to unpack to 320000\d+ bytes"):
+        open_npz(tmp_path / "a.npz")
 
 
 def test_text_that_is_not(tmp_path):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["open_npz", "read_json", "read_text", "replacing", "write_npz", "write_safetensors", "write_text"]
 
 Array = npt.NDArray[Any]
+
+_BAD_HEADER = (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError, tokenize.TokenError)
+"""What numpy raises for headers that are damaged: it tokenizes and evaluates them as Python literals."""
+
+_UNSUSPECTED = 256 << 20
+_MOST_RATIO = 100
+"""Archives that claim to unpack to more than `_UNSUSPECTED` bytes and so many times their size are not believed."""
 
 
 @contextmanager
@@ -122,41 +132,56 @@ def open_npz(path: str | Path) -> dict[str, Array]:
         raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            claimed = sum(info.file_size for info in archive.infolist())
+            if claimed > max(_UNSUSPECTED, _MOST_RATIO * path.stat().st_size):
+                raise InputError(f"{path}: claims to unpack to {claimed} bytes, too many for a file of its size")
             return {
                 info.filename.removesuffix(".npy"): _read_member(path, file, archive, info)
                 for info in archive.infolist()
                 if info.filename.endswith(".npy")
             }
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise InputError(f"{path}: not a numpy .npz archive, or a damaged one ({error})") from None
     except InputError:
         raise
-    except ValueError as error:
-        raise InputError(f"{path}: cannot read ({error})") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: not a numpy .npz archive, or a damaged one ({error})") from None
 
 
 def _read_member(path: Path, file: IO[bytes], archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
-    if info.compress_type == zipfile.ZIP_STORED:
-        # The local header has its own name and extra lengths (bytes 26 to 29); the member's bytes follow it.
-        file.seek(info.header_offset)
-        header = file.read(30)
-        if len(header) < 30 or header[:4] != b"PK\x03\x04":
-            raise InputError(f"{path}: damaged archive, member {info.filename!r} is not where it should be")
-        file.seek(
-            info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        )
+    where = f"{path}: array {info.filename!r}"
+    if info.compress_type != zipfile.ZIP_STORED:
+        with archive.open(info) as member:
+            shape, fortran_order, dtype = _npy_header(member, info.file_size, where)
+            data = member.read(math.prod(shape) * dtype.itemsize)
+            if len(data) < math.prod(shape) * dtype.itemsize:
+                raise InputError(f"{where}: ends after {len(data)} bytes of shape {shape} of {dtype}")
+        return np.ndarray(shape, dtype, buffer=bytearray(data), order="F" if fortran_order else "C")
+    # The local header has its own name and extra lengths (bytes 26 to 29); the member's bytes follow it.
+    file.seek(info.header_offset)
+    header = file.read(30)
+    if len(header) < 30 or header[:4] != b"PK\x03\x04":
+        raise InputError(f"{path}: damaged archive, member {info.filename!r} is not where it should be")
+    begin = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    file.seek(begin)
+    shape, fortran_order, dtype = _npy_header(file, info.file_size, where)
+    if not math.prod(shape) * dtype.itemsize:
+        return np.empty(shape, dtype)
+    order: Literal["F", "C"] = "F" if fortran_order else "C"
+    mapped: Array = np.memmap(str(path), dtype=dtype, mode="r", offset=file.tell(), shape=shape, order=order)
+    return mapped
+
+
+def _npy_header(file: IO[bytes], size: int, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and type of an array in numpy's format, which fit the `size` bytes of its member."""
+    begin = file.tell()
+    try:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran_order, dtype = read_header(file)
-        if dtype.hasobject:
-            raise InputError(f"{path}: array {info.filename!r} holds pickled objects, which nearfar does not read")
-        if dtype.itemsize * int(np.prod(shape, dtype=np.int64)) > 0:
-            order: Literal["F", "C"] = "F" if fortran_order else "C"
-            mapped: Array = np.memmap(str(path), dtype=dtype, mode="r", offset=file.tell(), shape=shape, order=order)
-            return mapped
-        return np.empty(shape, dtype)
-    with archive.open(info) as member:
-        try:
-            return np.asarray(np.lib.format.read_array(member, allow_pickle=False))
-        except ValueError as error:
-            raise InputError(f"{path}: array {info.filename!r}: {error}") from None
+        needed = math.prod(shape) * max(dtype.itemsize, 1)
+    except _BAD_HEADER as error:
+        raise InputError(f"{where}: cannot read its header ({error})") from None
+    if dtype.hasobject:
+        raise InputError(f"{where} holds pickled objects, which nearfar does not read")
+    if min(shape, default=0) < 0 or needed > size - (file.tell() - begin):
+        raise InputError(f"{where}: claims shape {shape} of {dtype}, too much for its {size} bytes")
+    return shape, fortran_order, dtype
