@@ -25,8 +25,9 @@ from h36m_samples import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfar.camera import project_distorted
+from nearfar.camera import camera_to_world, project_distorted
 from nearfar.datasets.h36m import ACTIONS, CAMERAS, SOURCE, load_h36m
+from nearfar.datasets.h36m.cameras import published_cameras
 from nearfar.datasets.h36m.names import clip_name
 from nearfar.datasets.h36m.positions import list_clips
 from nearfar.errors import InputError
@@ -46,8 +47,6 @@ IN_THE_END = {"cdf": "metadata.xml", "h5": "cameras.h5", "npz": "as published wi
 @pytest.fixture(scope="module")
 def forms(tmp_path_factory):
     """A folder for each form, all with the same motion and, each in its own way, the published cameras."""
-    from nearfar.datasets.h36m.cameras import published_cameras
-
     folder, source = tmp_path_factory.mktemp("h36m"), motion()
     for form, write in WRITERS.items():
         write(folder / form, source)
@@ -102,8 +101,6 @@ def without_cameras(folder):
 
 def test_joints_and_pixels_are_those_of_the_definition(forms):
     """World to camera and to pixels once more, after the formulas of PAPER section 6, a joint at a time."""
-    from nearfar.datasets.h36m.cameras import published_cameras
-
     folder, source = forms
     poses = load_h36m(folder / "h5", split="test")
     rows = {}
@@ -131,8 +128,6 @@ def test_joints_and_pixels_are_those_of_the_definition(forms):
 
 def test_the_published_cameras_are_those_of_metadata_xml():
     """Subject 1's first camera as its rotation matrix is often quoted from cameras.h5."""
-    from nearfar.datasets.h36m.cameras import published_cameras
-
     cameras = published_cameras().by_view
     quoted = [
         [-0.91536173, 0.40180837, 0.02574754],
@@ -150,12 +145,16 @@ def test_the_published_cameras_are_those_of_metadata_xml():
 
 @pytest.mark.parametrize("name", INDICES)
 def test_joint_choices(forms, name):
-    folder, _ = forms
-    poses, all_joints = (load_h36m(folder / "npz", split="test", skeleton=s) for s in (name, "human19"))
+    folder, source = forms
+    poses = load_h36m(folder / "npz", split="test", skeleton=name)
     assert poses.skeleton == get_skeleton(name)
+    view = poses.select(poses.sequence.values() == "S11/WalkDog.58860488")
+    camera = published_cameras().by_view[11, "58860488"]
+    world = camera_to_world(view.joints.astype(float), camera.rotation, camera.centre)
+    np.testing.assert_allclose(world, source[11, "WalkDog"][:, INDICES[name]], atol=1e-2)
+    full = load_h36m(folder / "npz", split="test", skeleton="human19")
     where = [INDICES["human19"].index(i) for i in INDICES[name]]
-    np.testing.assert_array_equal(poses.joints, all_joints.joints[:, where])
-    np.testing.assert_array_equal(poses.keypoints, all_joints.keypoints[:, where])
+    np.testing.assert_array_equal(poses.keypoints, full.keypoints[:, where])
 
 
 def test_mean_limb_lengths_are_of_the_training_split(forms):
@@ -277,6 +276,14 @@ def test_the_damaged_view_is_left_out(tmp_path, form, left):
     assert len(load_h36m(tmp_path, split="test", subjects=[11]).sequence.names) == 8  # its motion is sound
 
 
+def test_nothing_but_the_damaged_clip(tmp_path):
+    source = motion((11,), ("Directions",))
+    write_npz(tmp_path, source)
+    write_detections_npz(tmp_path / "data_2d_h36m_sh_pt_mpii.npz", {})
+    with pytest.raises(InputError, match=r"no view is left"):
+        load_h36m(tmp_path, split="test", subjects=[11], keypoints="sh_pt")
+
+
 def test_bad_detections(tmp_path):
     source = motion((9,), ("Eating", "Eating 1"))
     write_npz(tmp_path, source)
@@ -298,7 +305,7 @@ def test_bad_detections(tmp_path):
         with pytest.raises(InputError, match=message):
             load()
     write_detections_npz(path, {key: value for key, value in good.items() if key[1:] != view[1:]})
-    with pytest.raises(InputError, match="detections 'cpn': none of S9, Eating 1, camera 58860488"):
+    with pytest.raises(InputError, match=r"detections 'cpn' of S9, Eating 1, camera 58860488: none$"):
         load()
     for wrong in ({"S9": {"Eating": [1, 2]}}, {"S9": [1]}, [1]):
         np.savez(path, positions_2d=np.array(wrong, dtype=object) if isinstance(wrong, dict) else wrong)
@@ -322,6 +329,7 @@ def test_files_that_are_wrong_say_so(tmp_path):
     for values, message in [
         (source[9, "Photo"].reshape(-1, 96).T / 1000, r"the right shin is 0\.4\d* mm long, .*: another unit\?"),
         (source[9, "Photo"].reshape(-1, 96), r"3D_positions: expected shape \(96, N\), got \(5, 96\)"),
+        (source[9, "Photo"].reshape(-1, 96).T + 1e5, "1.*e.05 mm out, expected 20000 at most: another unit"),
         (np.full((96, 4), np.nan), "expected joints in every frame, all of them finite numbers"),
         (np.zeros((96, 0)), "expected joints in every frame"),
     ]:
@@ -340,7 +348,7 @@ def test_npz_that_is_wrong_says_so(tmp_path):
     good = motion((9,), ("Eating",))[9, "Eating"] / 1000
     for positions, message in [
         ({"S9": {"Eating": good[:, :17]}}, r"S9, Eating: expected an array of floats of shape \(N, 32, 3\), got"),
-        ({"S9": {"Eating": good * 1000}}, "the right shin is 4.* mm long"),
+        ({"S9": {"Eating": good * 1000}}, "a joint is .* mm out, expected 20000 at most"),
         ({"S9": {"Eating": "x"}}, r"of shape \(N, 32, 3\), got str"),
         ({"S9": {"Dancing": good}}, "S9, Dancing: no action of Human3.6M"),
         ({"9": {"Eating": good}}, "expected subjects 'S1' to 'S11', got '9'"),
@@ -409,8 +417,8 @@ def test_problems_are_all_named(forms, tmp_path):
         "S1: WalkDog: 1 clips, expected 2",
         "WalkDog.h5: the right shin is 0 mm long",
         "Photo.h5: not an HDF5 file",
-        "detections 'sh': none of S8, Photo, camera 55011271",
-        "detections 'sh': S9, Photo, camera 60457274: 2 frames, expected 5",
+        "detections 'sh' of S8, Photo, camera 55011271: none",
+        "detections 'sh' of S9, Photo, camera 60457274: 2 frames, expected 5",
     ):
         assert expected in problems
     assert "S1: Photo" not in problems

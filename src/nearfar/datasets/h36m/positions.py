@@ -31,7 +31,7 @@ PATTERNS: Mapping[Form, str] = {
 }
 """The files of each form; the first two have one for each clip."""
 
-_RIGHT_SHIN, _PLAUSIBLE_SHIN = (2, 3), (200.0, 700.0)
+_RIGHT_SHIN, _PLAUSIBLE_SHIN, _FARTHEST = (2, 3), (200.0, 700.0), 20_000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +134,8 @@ def _checked(joints: npt.NDArray[Any], where: str) -> FloatArray:
     """The joints, once they are numbers and of human size in mm."""
     if not len(joints) or joints.dtype.kind != "f" or not np.isfinite(joints).all():
         raise InputError(f"{where}: expected joints in every frame, all of them finite numbers")
+    if (farthest := np.abs(joints).max()) > _FARTHEST:
+        raise InputError(f"{where}: a joint is {farthest:.3g} mm out, expected {_FARTHEST:g} at most: another unit?")
     knee, ankle = (joints[:, joint].astype(np.float64) for joint in _RIGHT_SHIN)
     shin = float(np.median(np.linalg.norm(knee - ankle, axis=-1)))
     low, high = _PLAUSIBLE_SHIN

@@ -61,9 +61,10 @@ def load_h36m(
     tangential distortion as 3d-pose-baseline and Ronchi et al. (BMVC 2018) compute it: half of OpenCV's cross term
     (`nearfar.camera.distort_rays`). `intrinsics` are the camera's, without the distortion.
 
-    Protocols: ``split="train"`` (S1, 5, 6, 7, 8) and ``split="test"`` (S9, 11) with all frames and cameras is that of
-    Martinez et al. (ICCV 2017), the paper's too; ``every=64`` on the test split that of Sun et al. (ECCV 2018) and Moon
-    et al. (ICCV 2019), their protocol 2. Their protocol 1 trains on subjects 1, 5, 6, 7, 8, 9 and tests on 11.
+    Protocols: train on S1, 5, 6, 7, 8 and test on S9, 11, with all frames and cameras, is that of Martinez et al. (ICCV
+    2017) and of the paper. ``every=64`` on the test split makes it the sparse one of Moon et al. (ICCV 2019), whose
+    code (3DMPPE_POSENET_RELEASE, ``data/Human36M/Human36M.py``) keeps the frames with a number divisible by 64 and calls it
+    protocol 2; its protocol 1 is subjects 1, 5, 6, 7, 8, 9 against 11, with PA-MPJPE.
 
     Args:
         folder: the one that holds ``S1``, ``S5``, ... or ``data_3d_h36m.npz``; ``metadata.xml`` or ``cameras.h5`` in it
@@ -136,7 +137,14 @@ def clips_of(folder: Path, subjects: Sequence[int]) -> tuple[Form, list[Clip]]:
 
 @dataclass(frozen=True, eq=False)
 class Take:
-    """A clip, read: the world-frame joints (n, J, 3) mm of every so manieth of its frames."""
+    """A clip, read.
+
+    Attributes:
+        clip: which.
+        world: (n, J, 3) world-frame joints, mm, of every so manieth frame.
+        frames: number of all its frames.
+        every: distance between the frames read.
+    """
 
     clip: Clip
     world: FloatArray
@@ -154,15 +162,20 @@ class Take:
 class Detected:
     """Detections of the views that have any."""
 
+    folder: Path
     detector: Detector
     by_view: Mapping[View, Callable[[], FloatArray]]
 
     @classmethod
     def find(cls, folder: Path, name: str, subjects: Sequence[int]) -> Detected:
-        """The detections of a name in a folder."""
+        """The detections of a name in a folder.
+
+        Raises:
+            InputError: no such detections, or files that are damaged.
+        """
         if name not in DETECTORS:
             raise InputError(f"Human3.6M: keypoints: expected one of {(PROJECTED, *DETECTORS)}, got {name!r}")
-        return cls(DETECTORS[name], find_detections(folder, DETECTORS[name], subjects))
+        return cls(folder, DETECTORS[name], find_detections(folder, DETECTORS[name], subjects))
 
     def among(self, views: Sequence[tuple[Take, Camera]]) -> list[tuple[Take, Camera]]:
         """The views with detections.
@@ -171,13 +184,10 @@ class Detected:
             InputError: others than those of the damaged clip have none.
         """
         names = [(take.clip.subject, take.clip.name, camera.name) for take, camera in views]
-        missing = [n for n in names if n not in self.by_view and n[:2] != BAD_VIEW[:2]]
+        missing = [name for name in names if name not in self.by_view and name[:2] != BAD_VIEW[:2]]
         if missing:
-            subject, clip, camera = missing[0]
-            raise InputError(
-                f"detections {self.detector.name!r}: none of S{subject}, {clip}, camera {camera}"
-                + (f", and of {len(missing) - 1} more views" if len(missing) > 1 else "")
-            )
+            more = f", and of {len(missing) - 1} more views" if len(missing) > 1 else ""
+            raise InputError(f"{self._where(missing[0])}: none{more}")
         return [view for view, name in zip(views, names, strict=True) if name in self.by_view]
 
     def read(self, take: Take, camera: Camera, skeleton: Skeleton) -> FloatArray:
@@ -186,13 +196,15 @@ class Detected:
         Raises:
             InputError: fewer frames were detected than there are joints for, or a joint cannot be derived.
         """
-        keypoints = self.by_view[take.clip.subject, take.clip.name, camera.name]()
+        view = take.clip.subject, take.clip.name, camera.name
+        keypoints = self.by_view[view]()
         if len(keypoints) < take.frames:
-            raise InputError(
-                f"detections {self.detector.name!r}: S{take.clip.subject}, {take.clip.name}, camera {camera.name}: "
-                f"{len(keypoints)} frames, expected {take.frames}"
-            )
+            raise InputError(f"{self._where(view)}: {len(keypoints)} frames, expected {take.frames}")
         return remap(self.detector.skeleton, skeleton).points(keypoints[: take.frames : take.every])
+
+    def _where(self, view: View) -> str:
+        subject, clip, camera = view
+        return f"{self.folder}: detections {self.detector.name!r} of S{subject}, {clip}, camera {camera}"
 
 
 def progress(items: Sequence[_Item], what: str) -> Iterable[_Item]:
@@ -217,6 +229,8 @@ def _assemble(
     provenance: Mapping[str, Any],
 ) -> PoseSet:
     """One row a frame and camera. The arrays are made once, in full size: the train split has 1.5 million rows."""
+    if not views:
+        raise InputError("Human3.6M: no view is left: detections were asked for, and the only clip is the damaged one")
     counts = [len(take.world) for take, _ in views]
     joints = np.empty((sum(counts), skeleton.num_joints, 3), np.float32)
     keypoints = np.empty((sum(counts), skeleton.num_joints, 2), np.float32)
@@ -225,8 +239,7 @@ def _assemble(
         seen = camera.joints(take.world.astype(np.float64))
         joints[begin:end] = seen
         keypoints[begin:end] = camera.keypoints(seen) if detected is None else detected.read(take, camera, skeleton)
-    frames = [np.arange(len(take.world), dtype=np.int32) * take.every for take, _ in views]
-    frame_index = np.concatenate(frames) if frames else np.zeros(0, np.int32)
+    frame_index = np.concatenate([np.arange(len(take.world), dtype=np.int32) * take.every for take, _ in views])
     sequences = [f"S{take.clip.subject}/{take.clip.name}.{camera.name}" for take, camera in views]
     return PoseSet(
         skeleton=skeleton,
