@@ -121,6 +121,30 @@ def test_parquet_there_and_back(tmp_path, extras):
             assert got.dtype.kind == expected.dtype.kind
 
 
+def test_labels_follow_their_poses():
+    labels = make((0, 2, 2, 5), ((0, 1), (3, 2), (16, 0), (4, 5)), (-1, 1, 0, 1), risk=np.array([0, 0.1, 0.2, 0.3]))
+    for rows in (np.array([5, 2]), np.array([False, False, True, True, True, True])):
+        kept = labels.of_poses(rows)
+        numbers = rows if rows.dtype != bool else np.flatnonzero(rows)
+        assert numbers[kept.pose].tolist() == [2, 2, 5]
+        assert kept.risk.tolist() == [0.1, 0.2, 0.3]
+    assert len(labels.of_poses(np.array([1, 7]))) == 0
+    assert len(labels.select(slice(0)).of_poses(np.array([1]))) == 0
+    with pytest.raises(InputError, match="would count twice"):
+        labels.of_poses(np.array([2, 2]))
+
+
+def test_labels_on_another_skeleton():
+    lsp = get_skeleton("lsp14")
+    labels = dataclasses.replace(make(pair=((0, 1), (3, 2), (13, 12))), skeleton=lsp)
+    on_17 = labels.remap("h36m17")
+    names = np.array(lsp.joints)[labels.pair]
+    np.testing.assert_array_equal(np.array(H36M.joints)[on_17.pair], names)
+    assert on_17.remap("lsp14").pair.tolist() == labels.pair.tolist()
+    with pytest.raises(InputError, match=r"row 0: pair \[0, 1\]: skeleton 'lsp14' has not both of these joints"):
+        make().remap("lsp14")
+
+
 def test_sure_leaves_out_who_could_not_tell():
     labels = make(unsure=np.array([False, False, True]), status=np.array(["good", "flagged", "good"]))
     assert labels.sure().relation.tolist() == [-1, 1]

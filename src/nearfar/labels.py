@@ -20,7 +20,7 @@ from nearfar.answer_noise import AnswerNoise
 from nearfar.errors import InputError
 from nearfar.files import replacing
 from nearfar.poses import PoseSet
-from nearfar.skeleton import Skeleton
+from nearfar.skeleton import Skeleton, get_skeleton
 
 __all__ = [
     "NUMBER_COLUMNS",
@@ -167,6 +167,34 @@ class RelativeLabels:
         """Some of the labels: a slice, a mask or an array of row numbers."""
         columns = {name: getattr(self, name) for name in ("pose", "pair", "relation", *_OPTIONAL)}
         return dataclasses.replace(self, **{name: c[rows] for name, c in columns.items() if c is not None})
+
+    def of_poses(self, rows: Array) -> RelativeLabels:
+        """The labels of ``poses.select(rows)``, for (n,) row numbers that are all different, or a mask of the rows.
+
+        Raises:
+            InputError: a row twice.
+        """
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        if len(np.unique(rows)) < len(rows):
+            raise InputError("labels: the labels of a pose that is selected twice would count twice")
+        place = np.full(1 + max(self.pose.max(initial=-1), rows.max(initial=-1)), -1)
+        place[rows] = np.arange(len(rows))
+        kept = self.select(place[self.pose] >= 0)
+        return dataclasses.replace(kept, pose=place[kept.pose])
+
+    def remap(self, target: str | Path | Skeleton) -> RelativeLabels:
+        """The same labels on another skeleton that has the joints compared, by their names.
+
+        Raises:
+            InputError: it has not.
+        """
+        target = get_skeleton(target)
+        number = np.array([target.joints.index(name) if name in target.joints else -1 for name in self.skeleton.joints])
+        pair = number[self.pair]
+        self._check(
+            "pair", np.asarray((pair < 0).any(axis=1)), f"skeleton {target.name!r} has not both of these joints"
+        )
+        return dataclasses.replace(self, skeleton=target, pair=pair)
 
     def sure(self) -> RelativeLabels:
         """The labels without those whose annotators could not tell, which say nothing of depth."""
