@@ -90,6 +90,9 @@ def test_coco_visibility(tmp_path):
     poses = load_keypoints(write(tmp_path / "a.json", data))
     assert np.isnan(poses.keypoints[0]).any(axis=-1).nonzero()[0].tolist() == [1, 2]
     assert poses.scores[0, :4].tolist() == [1, 0, 0, 1]
+    assert poses.occluded[0].tolist() == [True] + [False] * 16
+    data["annotations"].append({"image_id": 7, "keypoints": [0] * 51, "iscrowd": 1, "num_keypoints": 0})
+    assert load_keypoints(write(tmp_path / "a.json", data)).provenance["annotations_of_crowds"] == 1
     data["annotations"][0]["keypoints"][2] = 0.7
     with pytest.raises(InputError, match=r"a\.json: annotation 0: visibility must be 0, 1 or 2"):
         load_keypoints(write(tmp_path / "a.json", data))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 
-__all__ = ["cells", "field", "load_mat"]
+__all__ = ["cells", "field", "load_mat", "structs"]
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +33,7 @@ _TEXT = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "
 _MATRIX, _COMPRESSED = 14, 15
 _CELL, _STRUCT, _CHAR = 1, 2, 4
 _MOST_DEPTH = 32
+_TAGS = {order: struct.Struct(order + "II").unpack_from for order in "<>"}
 _DEFLATE_RATIO = 1040
 """Deflate packs 1032 to 1 at most."""
 
@@ -115,7 +116,7 @@ class _Reader:
     def element(self) -> tuple[int, memoryview]:
         """Type and bytes of the next element."""
         start = self.at + 8
-        kind, size = struct.unpack_from(self.order + "II", self.data, self.at)
+        kind, size = _TAGS[self.order](self.data, self.at)
         if kind >> 16:  # a small element: type and size share four bytes, and the data are the next four
             kind, size, start = kind & 0xFFFF, kind >> 16, self.at + 4
             if size > 4:
@@ -127,6 +128,13 @@ class _Reader:
             raise InputError(f"an element claims {size} bytes, but only {len(self.data) - start} are left")
         self.at = min(start + padded, len(self.data))
         return kind, self.data[start : start + size]
+
+    def whole(self, code: str) -> tuple[int, ...]:
+        """The next element as 32-bit whole numbers, "i" signed or "I" not."""
+        kind, content = self.element()
+        if kind != {"i": 5, "I": 6}[code] or len(content) % 4:
+            raise InputError(f"element type {kind}, expected 32-bit whole numbers")
+        return struct.unpack(f"{self.order}{len(content) // 4}{code}", content)
 
     def numbers(self) -> Array:
         """The next element as numbers."""
@@ -145,13 +153,11 @@ class _Matrix:
 
     def __init__(self, content: memoryview, order: str) -> None:
         self.reader, self.order = _Reader(content, order), order
-        flags, shape = self.reader.numbers(), self.reader.numbers()
-        whole = flags.dtype.kind in "iu" and shape.dtype.kind in "iu"
-        if not whole or len(flags) != 2 or not 2 <= len(shape) <= 16 or (shape < 0).any():
+        flags, self.shape = self.reader.whole("I"), self.reader.whole("i")
+        if len(flags) != 2 or not 2 <= len(self.shape) <= 16 or min(self.shape) < 0:
             raise InputError("damaged array header")
-        self.kind = int(flags[0]) & 0xFF
-        self.complex = bool(int(flags[0]) & 0x0800)
-        self.shape = tuple(shape.tolist())
+        self.kind = flags[0] & 0xFF
+        self.complex = bool(flags[0] & 0x0800)
         self.name = self.reader.text().decode("latin1")
 
     def value(self, depth: int) -> Any:
@@ -188,11 +194,10 @@ class _Matrix:
         return _Matrix(content, self.order).value(depth + 1) if len(content) else np.zeros((0, 0))
 
     def _fields(self) -> list[str]:
-        width = self.reader.numbers()
-        text = self.reader.text()
-        if len(width) != 1 or not 0 < int(width[0]) <= 1024:
+        width, text = self.reader.whole("i"), self.reader.text()
+        if len(width) != 1 or not 0 < width[0] <= 1024:
             raise InputError("damaged struct header")
-        step = int(width[0])
+        step = width[0]
         return [text[i : i + step].split(b"\0")[0].decode("latin1") for i in range(0, len(text), step)]
 
     def _text(self) -> str:
@@ -211,7 +216,7 @@ def _objects(values: Iterator[Any], count: int, shape: tuple[int, ...]) -> Array
 
 
 def cells(value: Any, where: str) -> list[Any]:
-    """The cells of a cell array, or the dicts of a struct array, in Matlab's order.
+    """The cells of a cell array, in Matlab's order.
 
     Raises:
         InputError: it is something else.
@@ -219,6 +224,20 @@ def cells(value: Any, where: str) -> list[Any]:
     if not isinstance(value, np.ndarray) or value.dtype != object:
         raise InputError(f"{where}: expected cells or structs")
     return list(value.ravel(order="F"))
+
+
+def structs(value: Any, where: str) -> list[dict[str, Any]]:
+    """The structs of a struct array, in Matlab's order; none for Matlab's empty array ``[]``.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if isinstance(value, np.ndarray) and not value.size:
+        return []
+    found = cells(value, where)
+    if not all(isinstance(entry, dict) for entry in found):
+        raise InputError(f"{where}: expected structs")
+    return found
 
 
 def field(value: Mapping[str, Any], name: str, where: str) -> Any:

@@ -155,12 +155,13 @@ def _actor(data: Mapping[str, Any], actor: int, path: str) -> tuple[Array, Array
     )
     frames = np.flatnonzero(valid == 1)
     rotation, translation = poses[frames, :3, :3], poses[frames, :3, 3]
-    if not np.allclose(rotation @ np.swapaxes(rotation, 1, 2), np.eye(3), atol=1e-3):
-        raise InputError(f"{path}: cam_poses: expected rotations")
     world = positions[frames].reshape(-1, 24, 3).astype(np.float64)
-    joints = coordinates(
-        1000 * (world @ np.swapaxes(rotation, 1, 2) + translation[:, None]), f"{path}: joints of actor {actor}"
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # damaged numbers are refused below
+        product = rotation @ np.swapaxes(rotation, 1, 2)
+        seen = 1000 * (world @ np.swapaxes(rotation, 1, 2) + translation[:, None])
+    if not np.allclose(product, np.eye(3), atol=1e-3):
+        raise InputError(f"{path}: cam_poses: expected rotations")
+    joints = coordinates(seen, f"{path}: joints of actor {actor}")
     depth = joints[:, 0, 2]
     if len(frames) and not _DEPTHS_MM[0] <= float(np.median(depth)) <= _DEPTHS_MM[1]:
         raise InputError(

@@ -38,8 +38,8 @@ def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseS
 
     A sequence is a photo (its ``file_name``), and its people are counted through, unless the file says
     ``video_id`` or ``vid_id`` and ``frame_id`` of an image and ``track_id`` of an annotation, as PoseTrack does.
-    Labelled joints, hidden or visible, have score 1, others are missing. Annotations with no labelled joint are left
-    out.
+    Labelled joints, hidden or visible, have score 1, others are missing; `PoseSet.occluded` says which are hidden.
+    Crowds (``iscrowd``) and annotations with no labelled joint are left out.
 
     Raises:
         InputError: see `load_keypoints`.
@@ -50,11 +50,14 @@ def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseS
     entries = listed(data["annotations"], f"{path}: annotations")
     if entries and not any(isinstance(entry, dict) and "keypoints" in entry for entry in entries):
         raise InputError(f"{path}: none of its {len(entries)} annotations has keypoints")
-    left_out = 0
+    left_out = crowds = 0
     records = []
     for i, entry in enumerate(entries):
         where = f"{path}: annotation {i}"
         image_id = item(entry, "image_id", where)
+        if entry.get("iscrowd"):
+            crowds += 1
+            continue
         if images and image_id not in images:
             raise InputError(f"{where}: image_id {image_id!r} is not among the file's {len(images)} images")
         points = as_points(item(entry, "keypoints", where), where)
@@ -77,10 +80,15 @@ def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseS
                 person=int(number(entry["track_id"], f"{where}: track_id")) if "track_id" in entry else None,
                 frame=frame,
                 image_size=size,
+                occluded=points[:, 2] == 1,
             )
         )
     skeleton = _skeleton(data, records, path, options)
-    provenance = {"format": "COCO keypoint annotations", "annotations_without_keypoints": left_out}
+    provenance = {
+        "format": "COCO keypoint annotations",
+        "annotations_without_keypoints": left_out,
+        "annotations_of_crowds": crowds,
+    }
     return poses_from_records(records, skeleton, path, options, provenance)
 
 

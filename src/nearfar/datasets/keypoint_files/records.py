@@ -63,6 +63,7 @@ class Record:
         frame: number of the frame in its clip; None for photos.
         time: seconds, where the file says it.
         image_size: width and height in pixels, where the file says it.
+        occluded: (J,) bool, hidden joints, where the file says it.
     """
 
     where: str
@@ -72,6 +73,7 @@ class Record:
     frame: int | None = None
     time: float | None = None
     image_size: tuple[int, int] | None = None
+    occluded: npt.NDArray[np.bool_] | None = None
 
 
 def item(entry: Any, key: str, where: str) -> Any:
@@ -230,6 +232,7 @@ def poses_from_records(
         keypoints *= image_size[:, None]
     person = _persons(records, keypoints, scores)
     sequences = {name: i for i, name in enumerate(dict.fromkeys(record.sequence for record in records))}
+    hidden = [record.occluded[: skeleton.num_joints] for record in records if record.occluded is not None]
     frames = [record.frame for record in records]
     times = [record.time for record in records]
     keys = [
@@ -246,6 +249,7 @@ def poses_from_records(
         skeleton=skeleton,
         keypoints=keypoints,
         scores=scores,
+        occluded=np.stack(hidden) if len(hidden) == len(records) else None,
         image_size=image_size,
         time=None if None in times else np.array(times, dtype=np.float64),
         frame_index=None if None in frames else np.array(frames, dtype=np.int64),

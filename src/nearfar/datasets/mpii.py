@@ -1,0 +1,215 @@
+"""MPII Human Pose (Andriluka et al., CVPR 2014): 2D joints of people in photos, in the two forms that are in use.
+
+The original is a Matlab struct, ``mpii_human_pose_v1_u12_1.mat``. The JSON that came with "Simple Baselines" and HRNet
+(``annot/train.json``, ``valid.json``) splits its training images in two; it has a person a record, and its
+``joints_vis`` says which joints are labelled, not which are visible. Both count pixels from 1, so that the middle of
+the first one is (1, 1): half a pixel is taken off, since nearfar measures from the corner of the first pixel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.datasets.keypoint_files.records import Options, Record, item, listed, number, poses_from_records
+from nearfar.datasets.matlab import field, load_mat, structs
+from nearfar.datasets.source import Download, Prepared, Source
+from nearfar.errors import InputError
+from nearfar.files import read_json
+from nearfar.poses import Category, PoseSet
+from nearfar.skeleton import get_skeleton
+
+__all__ = ["SOURCE", "load_mpii_json", "load_mpii_mat"]
+
+LICENCE = (
+    "MPII Human Pose: annotations for research; commercial use is not allowed, since the authors do not have the "
+    "copyright of the images."
+)
+CITATION = "Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014."
+
+_JOINTS = 16
+_FIRST_PIXEL = 0.5
+"""What is taken off coordinates that call the middle of the first pixel 1."""
+
+_MAT = "mpii_human_pose_v1_u12_2/mpii_human_pose_v1_u12_1.mat"
+_JSON = {"train": "annot/train.json", "valid": "annot/valid.json"}
+
+
+def load_mpii_json(path: str | Path) -> PoseSet:
+    """Read the JSON form: ``[{"image": …, "joints": [[x, y], …], "joints_vis": [1, …], "center": …, "scale": …}, …]``.
+
+    `sequence` is the image's file name and `person` counts its people. Joints whose ``joints_vis`` is 0 are missing
+    (the files have (-1, -1) there), others have score 1; which are occluded the JSON does not say.
+
+    Raises:
+        InputError: no such file, not such JSON, damaged, or without joints, as ``test.json`` is: they are withheld.
+    """
+    path = Path(path)
+    records = []
+    for i, entry in enumerate(listed(read_json(path), str(path))):
+        where = f"{path}: record {i}"
+        image = item(entry, "image", where)
+        if not isinstance(image, str):
+            raise InputError(f"{where}: image: expected a file name, got {image!r}")
+        xy = _array(item(entry, "joints", where), (_JOINTS, 2), f"{where}: joints")
+        labelled = _array(item(entry, "joints_vis", where), (_JOINTS,), f"{where}: joints_vis")
+        if not np.isin(labelled, (0, 1)).all():
+            raise InputError(f"{where}: joints_vis: expected 0 or 1, got {labelled.tolist()}")
+        if labelled.any():
+            records.append(_record(xy, labelled > 0, image.replace("\\", "/"), where))
+    return _poses(records, path)
+
+
+def load_mpii_mat(path: str | Path) -> PoseSet:
+    """Read the original Matlab form, the training images' people; joints of test images are withheld.
+
+    As `load_mpii_json`, with two columns more: `occluded` is a point's ``is_visible`` = 0 (the points of the head have
+    none), and `action` is the name of the image's activity ("" where it has none).
+
+    Raises:
+        InputError: no such file, not that Matlab file, or damaged.
+    """
+    path = Path(path)
+    mat = load_mat(path, {"RELEASE"})
+    if "RELEASE" not in mat:
+        raise InputError(f"{path}: no variable RELEASE: not MPII's annotations")
+    where = f"{path}: RELEASE"
+    release = _one(mat["RELEASE"], where)
+    images, activities = (structs(field(release, name, where), f"{where}: {name}") for name in ("annolist", "act"))
+    train = np.ravel(field(release, "img_train", where))
+    if not len(images) == len(activities) == len(train):
+        raise InputError(
+            f"{path}: {len(images)} images, but {len(activities)} activities and {len(train)} in img_train"
+        )
+    records: list[Record] = []
+    actions: dict[str, str] = {}
+    for i in np.flatnonzero(train == 1):
+        where = f"{path}: image {i + 1}"
+        name = field(_one(field(images[i], "image", where), where), "name", where)
+        action = field(activities[i], "act_name", where)
+        if not isinstance(name, str):
+            raise InputError(f"{where}: name: expected text")
+        actions[name] = action if isinstance(action, str) else ""
+        records += _people(images[i], name, where)
+    poses = _poses(records, path)
+    names = poses.sequence.values() if poses.sequence is not None else ()
+    return dataclasses.replace(poses, action=Category.of([actions[name] for name in names]))
+
+
+def _people(image: Mapping[str, Any], name: str, where: str) -> Iterator[Record]:
+    """The people of one image who have joints."""
+    for p, person in enumerate(structs(field(image, "annorect", where), where)):
+        at = f"{where}: person {p + 1}"
+        if not np.size(points := person.get("annopoints", ())):
+            continue
+        xy, labelled, hidden = np.zeros((_JOINTS, 2)), np.zeros(_JOINTS, bool), np.zeros(_JOINTS, bool)
+        for point in structs(field(_one(points, at), "point", at), at):
+            joint = _number(field(point, "id", at), at)
+            if joint not in range(_JOINTS):
+                raise InputError(f"{at}: joint id: expected 0 to {_JOINTS - 1}, got {joint:g}")
+            xy[int(joint)] = [_number(field(point, axis, at), at) for axis in ("x", "y")]
+            labelled[int(joint)] = True
+            hidden[int(joint)] = _says_no(point.get("is_visible"))
+        if labelled.any():
+            yield _record(xy, labelled, name, at, hidden)
+
+
+def _record(
+    xy: npt.NDArray[Any], labelled: npt.NDArray[np.bool_], image: str, where: str, occluded: Any = None
+) -> Record:
+    points = np.concatenate([np.where(labelled[:, None], xy - _FIRST_PIXEL, np.nan), labelled[:, None]], axis=1)
+    return Record(where, points, image, occluded=occluded)
+
+
+def _poses(records: list[Record], path: Path) -> PoseSet:
+    facts = {"source": "MPII Human Pose", "licence": LICENCE, "citation": CITATION}
+    return poses_from_records(records, get_skeleton("mpii16"), path, Options(), facts)
+
+
+def _array(value: Any, shape: tuple[int, ...], where: str) -> npt.NDArray[np.float64]:
+    """Finite numbers of a shape, from JSON lists."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where}: expected numbers of shape {shape}") from None
+    if array.shape != shape or not np.isfinite(array).all():
+        raise InputError(f"{where}: expected numbers of shape {shape}, got shape {array.shape}")
+    return array
+
+
+def _one(value: Any, where: str) -> Mapping[str, Any]:
+    """The struct of a 1 x 1 struct array."""
+    found = structs(value, where)
+    if len(found) != 1:
+        raise InputError(f"{where}: expected one struct, got {len(found)}")
+    return found[0]
+
+
+def _says_no(visible: Any) -> bool:
+    """Whether a point's ``is_visible`` is 0: it is a number, the text "0" or "1", empty, or not there at all."""
+    if isinstance(visible, np.ndarray):
+        return bool(visible.size == 1 and visible.dtype != object and visible.item() == 0)
+    return bool(visible == "0")
+
+
+def _number(value: Any, where: str) -> float:
+    """A 1 x 1 array as a number."""
+    plain = isinstance(value, np.ndarray) and value.size == 1 and value.dtype != object
+    return number(value.item() if plain else None, where)
+
+
+def _problems(folder: Path) -> list[str]:
+    forms = [(folder / name, load_mpii_json) for name in _JSON.values()]
+    if not any(path.exists() for path, _ in forms):
+        forms = [(folder / _MAT, load_mpii_mat)]
+        if not forms[0][0].exists():
+            return [f"{folder}: neither {' and '.join(_JSON.values())} nor {_MAT}"]
+    found = []
+    for path, load in forms:
+        try:
+            load(path)
+        except InputError as error:
+            found.append(str(error))
+    return found
+
+
+def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:
+    target = skeleton or "mpii16"
+    if any((folder / name).exists() for name in _JSON.values()):
+        for split, name in _JSON.items():
+            yield Prepared(split, load_mpii_json(folder / name).remap(target))
+    elif (folder / _MAT).exists():
+        yield Prepared("train", load_mpii_mat(folder / _MAT).remap(target))
+    else:
+        raise InputError(_problems(folder)[0])
+
+
+SOURCE = Source(
+    name="mpii",
+    title="MPII Human Pose",
+    homepage="http://human-pose.mpi-inf.mpg.de/",
+    licence=f"{LICENCE} Cite: {CITATION}",
+    steps=(
+        "Download mpii_human_pose_v1_u12_2.zip (12 MB) from http://human-pose.mpi-inf.mpg.de/ and unpack it.\n"
+        "Or, for the usual split, put train.json and valid.json of HRNet's MPII annotations (the page "
+        "https://github.com/leoxiaobin/deep-high-resolution-net.pytorch links to them) into annot/."
+    ),
+    layout="\n".join((*_JSON.values(), _MAT)),
+    problems=_problems,
+    prepare=_prepare,
+    downloads=(
+        Download(
+            path="mpii_human_pose_v1_u12_2.zip",
+            urls=(
+                "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/mpii_human_pose_v1_u12_2.zip",
+                "http://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/mpii_human_pose_v1_u12_2.zip",
+            ),
+            unpack=True,
+        ),
+    ),
+)
