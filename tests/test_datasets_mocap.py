@@ -135,7 +135,7 @@ def test_mocap_says_where_it_is_from(mocap, tmp_path):
         ({"valid": None}, r"not a mocap file: missing arrays \['valid'\]"),
         ({"joints": np.array(JOINTS[::-1])}, r"joints: expected \['mid_hip', .* in this order, got \['right_wrist'"),
         ({"joints": np.array(JOINTS[:16])}, "joints: expected"),
-        ({"pos": np.zeros((12, 16, 3))}, r"pos: expected shape \(12, 17, 3\), got \(12, 16, 3\)"),
+        ({"pos": np.zeros((12, 16, 3))}, r"pos: expected shape \(N, 17, 3\), got \(12, 16, 3\)"),
         ({"pos": np.zeros((11, 17, 3))}, r"valid: expected shape \(11,\), got \(12,\)"),
         ({"trial_start": np.array([0, 4, 12])}, r"trial_start: expected shape \(4,\)"),
         ({"trial_start": np.array([0, 7, 4, 12])}, "trial_start: expected rising row numbers from 0 to 12"),

@@ -22,7 +22,16 @@ from nearfar.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["open_npz", "read_json", "read_text", "replacing", "write_npz", "write_safetensors", "write_text"]
+__all__ = [
+    "open_npy",
+    "open_npz",
+    "read_json",
+    "read_text",
+    "replacing",
+    "write_npz",
+    "write_safetensors",
+    "write_text",
+]
 
 Array = npt.NDArray[Any]
 
@@ -146,6 +155,23 @@ def open_npz(path: str | Path) -> dict[str, Array]:
         raise InputError(f"{path}: not a numpy .npz archive, or a damaged one ({error})") from None
 
 
+def open_npy(path: str | Path) -> Array:
+    """Map an ``.npy`` file into memory.
+
+    Raises:
+        InputError: no such file, not a numpy array, truncated, or an array of pickled objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    try:
+        with path.open("rb") as file:
+            header = _npy_header(file, path.stat().st_size, str(path))
+            return _mapped(path, file.tell(), *header)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read ({error.strerror or error})") from None
+
+
 def _read_member(path: Path, file: IO[bytes], archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
     where = f"{path}: array {info.filename!r}"
     if info.compress_type != zipfile.ZIP_STORED:
@@ -162,11 +188,15 @@ def _read_member(path: Path, file: IO[bytes], archive: zipfile.ZipFile, info: zi
         raise InputError(f"{path}: damaged archive, member {info.filename!r} is not where it should be")
     begin = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     file.seek(begin)
-    shape, fortran_order, dtype = _npy_header(file, info.file_size, where)
+    array_header = _npy_header(file, info.file_size, where)
+    return _mapped(path, file.tell(), *array_header)
+
+
+def _mapped(path: Path, offset: int, shape: tuple[int, ...], fortran_order: bool, dtype: np.dtype[Any]) -> Array:
     if not math.prod(shape) * dtype.itemsize:
         return np.empty(shape, dtype)
     order: Literal["F", "C"] = "F" if fortran_order else "C"
-    mapped: Array = np.memmap(str(path), dtype=dtype, mode="r", offset=file.tell(), shape=shape, order=order)
+    mapped: Array = np.memmap(str(path), dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
     return mapped
 
 
@@ -179,9 +209,10 @@ def _npy_header(file: IO[bytes], size: int, where: str) -> tuple[tuple[int, ...]
         shape, fortran_order, dtype = read_header(file)
         needed = math.prod(shape) * max(dtype.itemsize, 1)
     except _BAD_HEADER as error:
-        raise InputError(f"{where}: cannot read its header ({error})") from None
+        raise InputError(f"{where}: not a numpy array, or a damaged one (in its header: {error})") from None
     if dtype.hasobject:
         raise InputError(f"{where} holds pickled objects, which nearfar does not read")
     if min(shape, default=0) < 0 or needed > size - (file.tell() - begin):
-        raise InputError(f"{where}: claims shape {shape} of {dtype}, too much for its {size} bytes")
+        claim = f"it claims shape {shape} of {dtype}, too much for its {size} bytes"
+        raise InputError(f"{where}: not a numpy array, or a damaged one ({claim})")
     return shape, fortran_order, dtype

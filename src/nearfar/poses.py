@@ -44,6 +44,8 @@ class Category:
         codes = np.asarray(self.codes)
         if codes.ndim != 1 or not np.issubdtype(codes.dtype, np.integer):
             raise InputError(f"category codes: expected (N,) integers, got {codes.dtype} of shape {codes.shape}")
+        if not all(isinstance(name, str) for name in self.names):
+            raise InputError("category names: expected text")
         if codes.size and (codes.min() < 0 or codes.max() >= len(self.names)):
             raise InputError(f"category codes: expected 0..{len(self.names) - 1}, got {codes.min()}..{codes.max()}")
 
@@ -114,11 +116,14 @@ class PoseSet:
         n = len(self)
         for name, shape in self._shapes(n).items():
             array = getattr(self, name)
-            if array is not None and (not isinstance(array, np.ndarray) or array.shape != shape):
+            if array is None:
+                continue
+            if not isinstance(array, np.ndarray) or array.shape != shape:
                 got = array.shape if isinstance(array, np.ndarray) else type(array).__name__
                 raise InputError(f"pose set: {name}: expected an array of shape {shape}, got {got}")
-        if self.occluded is not None and self.occluded.dtype != np.bool_:
-            raise InputError(f"pose set: occluded: expected bool, got {self.occluded.dtype}")
+            if array.dtype.kind not in ("b" if name == "occluded" else "fiu"):
+                kind = "bool" if name == "occluded" else "numbers"
+                raise InputError(f"pose set: {name}: expected {kind}, got {array.dtype}")
         for name in _CATEGORIES:
             column = getattr(self, name)
             if column is not None and len(column.codes) != n:
@@ -142,7 +147,7 @@ class PoseSet:
 
     def __len__(self) -> int:
         array = self.keypoints if self.keypoints is not None else self.joints
-        return 0 if array is None else len(array)
+        return 0 if array is None or not np.ndim(array) else len(array)
 
     def select(self, rows: Any) -> PoseSet:
         """Some of the rows: a slice, a mask or an array of row numbers."""

@@ -9,10 +9,32 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 
-__all__ = ["MOST_COORDINATE", "coordinates"]
+__all__ = ["MOST_COORDINATE", "check_array", "coordinates"]
 
 MOST_COORDINATE = 1e6
 """Nothing seen by a camera is a kilometre away, and no image has a million pixels a side."""
+
+
+_KINDS = {"f": "fractions", "iu": "whole numbers", "fiu": "numbers", "U": "text", "b": "true or false"}
+
+
+def check_array(array: npt.NDArray[Any], where: str, kinds: str, shape: tuple[int | None, ...]) -> None:
+    """Check the type and shape of an array of a file.
+
+    Args:
+        array: the array.
+        where: what error messages call it.
+        kinds: numpy's letters of the kinds of types expected, such as "fiu" for numbers.
+        shape: the shape expected; None for any size.
+
+    Raises:
+        InputError: it is of another kind or shape.
+    """
+    if array.dtype.kind not in kinds:
+        raise InputError(f"{where}: expected {_KINDS.get(kinds, kinds)}, got {array.dtype}")
+    if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+        wanted = str(shape).replace("None", "N")
+        raise InputError(f"{where}: expected shape {wanted}, got {array.shape}")
 
 
 def coordinates(values: npt.ArrayLike, where: str) -> npt.NDArray[np.float32]:

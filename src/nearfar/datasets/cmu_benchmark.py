@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.datasets.checks import check_array
 from nearfar.datasets.mocap import CMU_ACKNOWLEDGEMENT, CMU_LICENCE
 from nearfar.errors import InputError
 from nearfar.files import open_npz
@@ -90,6 +91,7 @@ def benchmark_labels(path: str | Path, column: LabelColumn = "answer") -> Relati
 
 def benchmark_from_arrays(arrays: Mapping[str, Array], path: Path) -> PoseSet:
     """`load_benchmark` for a file whose arrays are open already."""
+    _check(arrays, path)
     skeleton = get_skeleton("h36m17")
     try:
         return PoseSet(
@@ -112,17 +114,26 @@ def benchmark_from_arrays(arrays: Mapping[str, Array], path: Path) -> PoseSet:
 
 def _open(path: str | Path) -> dict[str, Array]:
     arrays = open_npz(path)
+    _check(arrays, path)
+    return arrays
+
+
+def _check(arrays: Mapping[str, Array], path: str | Path) -> None:
+    """Check that all arrays are there, and those that are no part of a `PoseSet` as they are."""
     if missing := [name for name in _REQUIRED if name not in arrays]:
         raise InputError(f"{path}: not a benchmark file: missing arrays {missing}; its arrays are {sorted(arrays)}")
-    return arrays
+    check_array(arrays["pair"], f"{path}: pair", "iu", (None, 2))
+    rows = (len(arrays["pair"]),)
+    for name in ("frame", "answer", "crowd_answer", *_NAMED):
+        check_array(arrays[name], f"{path}: {name}", "iu", rows)
+    for name in _NAMED:
+        check_array(arrays[f"{name}_names"], f"{path}: {name}_names", "U", (None,))
 
 
 def _views(arrays: Mapping[str, Array]) -> Category:
     """One name for each camera's view of a trial. The file has no camera number: a view ends where time turns back."""
     trial, frame = arrays["trial"], arrays["frame"]
     names = Category(trial, tuple(arrays["trial_names"].tolist())).names
-    if frame.shape != trial.shape:
-        raise InputError(f"frame: expected shape {trial.shape}, got {frame.shape}")
     if not len(trial):
         return Category(np.zeros(0, np.int32), ())
     begins = np.concatenate([[True], (np.diff(trial) != 0) | (np.diff(frame) <= 0)])

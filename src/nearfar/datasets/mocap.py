@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.datasets.checks import check_array
 from nearfar.errors import InputError
 from nearfar.files import open_npz
 from nearfar.poses import Category, PoseSet
@@ -72,19 +73,22 @@ def mocap_from_arrays(
     if invalid not in get_args(Invalid):
         raise InputError(f"invalid frames: expected one of {get_args(Invalid)}, got {invalid!r}")
     skeleton = get_skeleton("h36m17")
+    check_array(arrays["joints"], f"{path}: joints", "U", (None,))
     joints = tuple(_OTHER_NAMES.get(name, name) for name in arrays["joints"].tolist())
     if joints != skeleton.joints:
         raise InputError(f"{path}: joints: expected {list(skeleton.joints)} in this order, got {list(joints)}")
-    position, start, valid = arrays["pos"], arrays["trial_start"], arrays["valid"]
-    n, trials = len(position), len(arrays["trial"])
-    shapes = {"pos": (n, len(joints), 3), "trial_start": (trials + 1,), "valid": (n,), "fps": (trials,)}
-    shapes |= {name: (trials,) for name in ("subject", "action", "split") if name in arrays}
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            raise InputError(f"{path}: {name}: expected shape {shape}, got {arrays[name].shape}")
+    for name in ("trial", "subject", "action", "split"):
+        if name in arrays:
+            check_array(arrays[name], f"{path}: {name}", "U", (len(arrays["trial"]) if arrays["trial"].ndim else None,))
+    check_array(arrays["pos"], f"{path}: pos", "fiu", (None, len(joints), 3))
+    n, trials = len(arrays["pos"]), len(arrays["trial"])
+    check_array(arrays["trial_start"], f"{path}: trial_start", "iu", (trials + 1,))
+    check_array(arrays["valid"], f"{path}: valid", "b", (n,))
+    check_array(arrays["fps"], f"{path}: fps", "fiu", (trials,))
+    position, start, valid = arrays["pos"], arrays["trial_start"].astype(np.int64), arrays["valid"]
     if start[0] != 0 or start[-1] != n or (np.diff(start) < 0).any():
         raise InputError(f"{path}: trial_start: expected rising row numbers from 0 to {n}")
-    if not (arrays["fps"] > 0).all():
+    if not ((arrays["fps"] > 0) & np.isfinite(arrays["fps"])).all():
         raise InputError(f"{path}: fps: expected positive frame rates")
 
     trial = np.repeat(np.arange(trials), np.diff(start))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from nearfar.datasets.keypoint_files.records import Options, Record, poses_from_records
 from nearfar.errors import InputError
+from nearfar.files import open_npy
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton, skeleton_names
 
@@ -35,11 +36,7 @@ def npy(path: Path, options: Options) -> PoseSet:
     Raises:
         InputError: see `load_keypoints`.
     """
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path}: not a numpy array, or a damaged one ({error})") from None
-    return _from_array(array, None, path, options)
+    return _from_array(open_npy(path), None, path, options)
 
 
 def npz(arrays: Mapping[str, Array], path: Path, options: Options) -> PoseSet:
