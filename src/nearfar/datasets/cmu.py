@@ -81,7 +81,7 @@ def load_cmu(
 
     Returns:
         One sequence a motion (``cmu/01_01``), with subject (``cmu/01``), description (action) where the index file is
-        there, time, and the number of the frame at the kept rate. Frames beside a joint faster than 13 m/s are left
+        there, time, and the number of the frame in the file, from 0. Frames beside a joint faster than 13 m/s are left
         out. ``provenance["left_out"]`` says which motions could not be read, and why.
 
     Raises:
@@ -112,8 +112,7 @@ def load_cmu_bvh(
 
     def read(trial: _Trial, step: int) -> PoseSet:
         poses = load_bvh(trial.path, "cgspeed").select(slice(None, None, step))
-        index = np.arange(len(poses))
-        return dataclasses.replace(poses, frame_index=index, time=index * step / trial_fps(trial.name))
+        return dataclasses.replace(poses, time=np.asarray(poses.frame_index) / trial_fps(trial.name))
 
     return _load(Path(folder), ".bvh", read, fps, subjects, progress)
 

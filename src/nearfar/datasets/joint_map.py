@@ -31,6 +31,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.datasets.checks import coordinates
 from nearfar.datasets.motion import Axis, to_z_up
 from nearfar.errors import InputError
 from nearfar.files import read_text
@@ -225,10 +226,8 @@ def motion_poses(
     for at in range(0, len(frames), _FRAMES_AT_ONCE):
         some = frames[at : at + _FRAMES_AT_ONCE]
         points = positions(slice(some.start, some.stop, some.step))
-        with np.errstate(over="ignore", invalid="ignore"):  # numbers too large are found below
-            joints[at : at + len(some)] = to_z_up(_weighted(weights, points), axis) * unit_mm
-    if np.isinf(joints).any():
-        raise InputError(f"{path}: numbers too large to be positions")
+        with np.errstate(over="ignore", invalid="ignore"):  # which `coordinates` finds
+            joints[at : at + len(some)] = coordinates(to_z_up(_weighted(weights, points), axis) * unit_mm, str(path))
     index = np.array(frames) - frames.start
     return PoseSet(
         skeleton=joint_map.skeleton,

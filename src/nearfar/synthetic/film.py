@@ -38,7 +38,7 @@ def film(poses: PoseSet, views: int = 4, *, seed: int = 0) -> PoseSet:
         ``N * views`` rows, take after take, view after view: camera-frame joints (mm), keypoints (px, no distortion),
         intrinsics and image sizes, with the columns of `poses`. A sequence is one view of one take: ``cmu/01_01 take 0
         camera 3``. Joints missing in `poses` are missing; so are keypoints of joints behind the camera.
-        `mean_limb_lengths` are the means over the set.
+        `mean_limb_lengths` are the means over the set, None where a limb is never whole.
 
     Raises:
         InputError: the poses are not in the world frame or have no joints, or `views` is not positive.
@@ -76,13 +76,20 @@ def film(poses: PoseSet, views: int = 4, *, seed: int = 0) -> PoseSet:
         intrinsics=cameras.intrinsics[camera].astype(np.float32),
         image_size=cameras.image_size[camera].astype(np.int32),
         sequence=Category(camera.astype(np.int32), _names(poses, takes, views)),
-        mean_limb_lengths=np.asarray(np.nanmean(limb_lengths(joints, poses.skeleton), axis=0, dtype=np.float64)),
+        mean_limb_lengths=_mean_where_seen(limb_lengths(joints, poses.skeleton)),
         provenance={
             **poses.provenance,
             "cameras": {"views": int(views), "seed": int(seed)},
             "intrinsics": "the sampled camera's",
         },
     )
+
+
+def _mean_where_seen(lengths: Array) -> Array | None:
+    """(L,) mean lengths, or None."""
+    if not np.isfinite(lengths).any(axis=0).all():
+        return None
+    return np.asarray(np.nanmean(lengths, axis=0, dtype=np.float64))
 
 
 def _takes(poses: PoseSet, root: Array) -> Iterator[Array]:
