@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -179,6 +180,23 @@ def test_a_joint_that_is_none(tmp_path):
         path = write_mat(tmp_path / "a.mat", annolist=structs([image | {"annorect": rect}] * 4))
         with pytest.raises(InputError, match=message):
             load_mpii_mat(path)
+
+
+def test_sizes_of_the_images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, size in (("015601864.jpg", (1280, 720)), ("005808361.jpg", (640, 480))):
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", *size))
+    write_json(tmp_path / "annot" / "train.json", records())
+    write_json(tmp_path / "annot" / "valid.json", records())
+    poses = next(SOURCE.prepare(tmp_path, None)).poses
+    assert poses.image_size.tolist() == [[1280, 720], [1280, 720], [640, 480]]
+    mat = load_mpii_mat(write_mat(tmp_path / "a.mat"), images=folder)
+    assert mat.image_size.tolist() == [[1280, 720]] * 2
+    (folder / "005808361.jpg").unlink()
+    first, second = SOURCE.problems(tmp_path)
+    assert first == second
+    assert "005808361.jpg" in first
 
 
 def test_another_matlab_file(tmp_path):

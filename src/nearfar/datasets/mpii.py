@@ -9,13 +9,16 @@ the first one is (1, 1): half a pixel is taken off, since nearfar measures from 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.datasets.checks import check_array
+from nearfar.datasets.image_size import read_image_size
 from nearfar.datasets.keypoint_files.records import Options, Record, item, listed, number, poses_from_records
 from nearfar.datasets.matlab import field, load_mat, structs
 from nearfar.datasets.source import Download, Prepared, Source
@@ -40,39 +43,46 @@ _MAT = "mpii_human_pose_v1_u12_2/mpii_human_pose_v1_u12_1.mat"
 _JSON = {"train": "annot/train.json", "valid": "annot/valid.json"}
 
 
-def load_mpii_json(path: str | Path) -> PoseSet:
+def load_mpii_json(path: str | Path, *, images: str | Path | None = None) -> PoseSet:
     """Read the JSON form: ``[{"image": …, "joints": [[x, y], …], "joints_vis": [1, …], "center": …, "scale": …}, …]``.
 
     `sequence` is the image's file name and `person` counts its people. Joints whose ``joints_vis`` is 0 are missing
     (the files have (-1, -1) there), others have score 1; which are occluded the JSON does not say.
 
+    Args:
+        path: the file.
+        images: folder of the images, to read `image_size` from them; without it there is none.
+
     Raises:
-        InputError: no such file, not such JSON, damaged, or without joints, as ``test.json`` is: they are withheld.
+        InputError: no such file, not such JSON, damaged, or without joints, as ``test.json`` is: they are withheld; or
+            an image that is not there.
     """
     path = Path(path)
     records = []
     for i, entry in enumerate(listed(read_json(path), str(path))):
         where = f"{path}: record {i}"
         image = item(entry, "image", where)
-        if not isinstance(image, str):
-            raise InputError(f"{where}: image: expected a file name, got {image!r}")
         xy = _array(item(entry, "joints", where), (_JOINTS, 2), f"{where}: joints")
         labelled = _array(item(entry, "joints_vis", where), (_JOINTS,), f"{where}: joints_vis")
         if not np.isin(labelled, (0, 1)).all():
             raise InputError(f"{where}: joints_vis: expected 0 or 1, got {labelled.tolist()}")
         if labelled.any():
-            records.append(_record(xy, labelled > 0, image.replace("\\", "/"), where))
-    return _poses(records, path)
+            records.append(_record(xy, labelled > 0, _file_name(image, where), where))
+    return _poses(records, path, images)
 
 
-def load_mpii_mat(path: str | Path) -> PoseSet:
+def load_mpii_mat(path: str | Path, *, images: str | Path | None = None) -> PoseSet:
     """Read the original Matlab form, the training images' people; joints of test images are withheld.
 
     As `load_mpii_json`, with two columns more: `occluded` is a point's ``is_visible`` = 0 (the points of the head have
     none), and `action` is the name of the image's activity ("" where it has none).
 
+    Args:
+        path: the file.
+        images: folder of the images, to read `image_size` from them; without it there is none.
+
     Raises:
-        InputError: no such file, not that Matlab file, or damaged.
+        InputError: no such file, not that Matlab file, or damaged; or an image that is not there.
     """
     path = Path(path)
     mat = load_mat(path, {"RELEASE"})
@@ -80,23 +90,21 @@ def load_mpii_mat(path: str | Path) -> PoseSet:
         raise InputError(f"{path}: no variable RELEASE: not MPII's annotations")
     where = f"{path}: RELEASE"
     release = _one(mat["RELEASE"], where)
-    images, activities = (structs(field(release, name, where), f"{where}: {name}") for name in ("annolist", "act"))
+    shown, activities = (structs(field(release, name, where), f"{where}: {name}") for name in ("annolist", "act"))
     train = np.ravel(field(release, "img_train", where))
-    if not len(images) == len(activities) == len(train):
-        raise InputError(
-            f"{path}: {len(images)} images, but {len(activities)} activities and {len(train)} in img_train"
-        )
+    check_array(train, f"{where}: img_train", "fiu", (None,))
+    if not len(shown) == len(activities) == len(train):
+        raise InputError(f"{path}: {len(shown)} images, but {len(activities)} activities and {len(train)} in img_train")
     records: list[Record] = []
     actions: dict[str, str] = {}
     for i in np.flatnonzero(train == 1):
         where = f"{path}: image {i + 1}"
-        name = field(_one(field(images[i], "image", where), where), "name", where)
+        name = field(_one(field(shown[i], "image", where), where), "name", where)
         action = field(activities[i], "act_name", where)
-        if not isinstance(name, str):
-            raise InputError(f"{where}: name: expected text")
+        name = _file_name(name, where)
         actions[name] = action if isinstance(action, str) else ""
-        records += _people(images[i], name, where)
-    poses = _poses(records, path)
+        records += _people(shown[i], name, where)
+    poses = _poses(records, path, images)
     names = poses.sequence.values() if poses.sequence is not None else ()
     return dataclasses.replace(poses, action=Category.of([actions[name] for name in names]))
 
@@ -126,9 +134,18 @@ def _record(
     return Record(where, points, image, occluded=occluded)
 
 
-def _poses(records: list[Record], path: Path) -> PoseSet:
+def _poses(records: list[Record], path: Path, images: str | Path | None) -> PoseSet:
+    if images is not None:
+        sizes = {name: read_image_size(Path(images) / name) for name in dict.fromkeys(r.sequence for r in records)}
+        records = [dataclasses.replace(record, image_size=sizes[record.sequence]) for record in records]
     facts = {"source": "MPII Human Pose", "licence": LICENCE, "citation": CITATION}
     return poses_from_records(records, get_skeleton("mpii16"), path, Options(), facts)
+
+
+def _file_name(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise InputError(f"{where}: image: expected a file name, got {value!r}")
+    return value.replace("\\", "/")
 
 
 def _array(value: Any, shape: tuple[int, ...], where: str) -> npt.NDArray[np.float64]:
@@ -163,30 +180,34 @@ def _number(value: Any, where: str) -> float:
     return number(value.item() if plain else None, where)
 
 
+def _parts(folder: Path) -> Iterator[tuple[str, Callable[[], PoseSet]]]:
+    """Names of the parts that the folder should have, and how to read each."""
+    images = folder / "images" if (folder / "images").is_dir() else None
+    if any((folder / name).exists() for name in _JSON.values()):
+        for split, name in _JSON.items():
+            yield split, partial(load_mpii_json, folder / name, images=images)
+    elif (folder / _MAT).exists():
+        yield "train", partial(load_mpii_mat, folder / _MAT, images=images)
+    else:
+        raise InputError(f"{folder}: neither {' and '.join(_JSON.values())} nor {_MAT}")
+
+
 def _problems(folder: Path) -> list[str]:
-    forms = [(folder / name, load_mpii_json) for name in _JSON.values()]
-    if not any(path.exists() for path, _ in forms):
-        forms = [(folder / _MAT, load_mpii_mat)]
-        if not forms[0][0].exists():
-            return [f"{folder}: neither {' and '.join(_JSON.values())} nor {_MAT}"]
     found = []
-    for path, load in forms:
-        try:
-            load(path)
-        except InputError as error:
-            found.append(str(error))
+    try:
+        for _, read in _parts(folder):
+            try:
+                read()
+            except InputError as error:
+                found.append(str(error))
+    except InputError as error:
+        found.append(str(error))
     return found
 
 
 def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:
-    target = skeleton or "mpii16"
-    if any((folder / name).exists() for name in _JSON.values()):
-        for split, name in _JSON.items():
-            yield Prepared(split, load_mpii_json(folder / name).remap(target))
-    elif (folder / _MAT).exists():
-        yield Prepared("train", load_mpii_mat(folder / _MAT).remap(target))
-    else:
-        raise InputError(_problems(folder)[0])
+    for name, read in _parts(folder):
+        yield Prepared(name, read().remap(skeleton or "mpii16"))
 
 
 SOURCE = Source(
@@ -199,16 +220,13 @@ SOURCE = Source(
         "Or, for the usual split, put train.json and valid.json of HRNet's MPII annotations (the page "
         "https://github.com/leoxiaobin/deep-high-resolution-net.pytorch links to them) into annot/."
     ),
-    layout="\n".join((*_JSON.values(), _MAT)),
+    layout="\n".join((*_JSON.values(), _MAT, "images/*.jpg (optional)")),
     problems=_problems,
     prepare=_prepare,
     downloads=(
         Download(
             path="mpii_human_pose_v1_u12_2.zip",
-            urls=(
-                "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/mpii_human_pose_v1_u12_2.zip",
-                "http://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/mpii_human_pose_v1_u12_2.zip",
-            ),
+            urls=("https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/mpii_human_pose_v1_u12_2.zip",),
             unpack=True,
         ),
     ),

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.camera import check_intrinsics, project
-from nearfar.datasets.checks import coordinates
+from nearfar.datasets.checks import check_array, coordinates
 from nearfar.datasets.joining import join_poses
 from nearfar.datasets.source import Prepared, Source
 from nearfar.errors import InputError
@@ -122,14 +122,11 @@ def _open(path: str | Path) -> dict[str, Any]:
 
 
 def _numbers(value: Any, shape: tuple[int | None, ...], where: str) -> Array:
-    """An array of numbers of a shape in which None is any length."""
-    fits = isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.ndim == len(shape)
-    if not fits or any(want not in (None, got) for want, got in zip(shape, value.shape, strict=True)):
-        got = value.shape if isinstance(value, np.ndarray) else type(value).__name__
-        raise InputError(
-            f"{where}: expected numbers of shape {tuple('N' if n is None else n for n in shape)}, got {got}"
-        )
-    return np.asarray(value)
+    if not isinstance(value, np.ndarray):
+        raise InputError(f"{where}: expected an array, got {type(value).__name__}")
+    numbers = value.astype(np.uint8) if value.dtype == np.bool_ else value
+    check_array(numbers, where, "fiu", shape)
+    return numbers
 
 
 def _camera(data: Mapping[str, Any], path: str) -> tuple[Array, Array]:

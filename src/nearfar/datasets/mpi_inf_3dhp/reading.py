@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.camera import project
-from nearfar.datasets.checks import coordinates
+from nearfar.datasets.checks import check_array, coordinates
 from nearfar.datasets.hdf5 import read_hdf5
 from nearfar.datasets.matlab import cells, load_mat
 from nearfar.datasets.mpi_inf_3dhp.calibration import TEST_CAMERAS, read_calibration
@@ -136,8 +136,7 @@ def load_test_sequence(folder: str | Path, *, universal: bool = False) -> PoseSe
     frames = len(arrays["valid_frame"])
     shapes = {"annot2": (frames, 1, 17, 2), joints3: (frames, 1, 17, 3), "activity_annotation": (frames, 1)}
     for key, shape in {"valid_frame": (frames, 1), **shapes}.items():
-        if arrays[key].shape != shape:
-            raise InputError(f"{path}: {key}: expected shape {shape}, got {arrays[key].shape}")
+        check_array(arrays[key], f"{path}: {key}", "fiu", shape)
     valid = np.flatnonzero(arrays["valid_frame"][:, 0] == 1)
     if not len(valid):
         raise InputError(f"{path}: valid_frame: not one valid frame")
