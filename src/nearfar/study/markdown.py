@@ -1,0 +1,100 @@
+"""A study's headline figures as Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["report_markdown"]
+
+MOST_ANNOTATORS = 20
+
+
+def report_markdown(report: Mapping[str, Any]) -> str:
+    """The report's headline figures as Markdown."""
+    parts = [_counts(report), _by_difference(report), _noise_table(report["noise"]["fits"])]
+    if report["per_annotator"]:
+        parts.append(_annotators(report["per_annotator"]))
+    if report["experts"]:
+        parts.append(_experts(report["experts"]))
+    return "\n".join(parts)
+
+
+def _counts(report: Mapping[str, Any]) -> str:
+    rows = [("single answers", report["single"])]
+    rows += [(f"merged, {name}", record) for name, record in report["merged"].items()]
+    if report["tilt_undone"]:
+        undone = report["tilt_undone"]
+        rows.append(("single answers, tilt undone", undone["single"]))
+        rows += [(f"merged, {name}, tilt undone", record) for name, record in undone["merged"].items()]
+    who = "" if report["annotators"] is None else f" by {report['annotators']} annotators"
+    head = f"{report['answers']} answers{who} about {report['pairs']} pairs of {report['poses']} poses"
+    head += f"; {report['unsure']} unsure.\n"
+    return (
+        head
+        + "\n"
+        + _table(["", "number", "right", "95 %"], [[name, str(r["answers"]), *_percent(r)] for name, r in rows])
+    )
+
+
+def _by_difference(report: Mapping[str, Any]) -> str:
+    columns = {"single": report["single"], **{f"merged, {name}": record for name, record in report["merged"].items()}}
+    if report["tilt_undone"]:
+        columns["single, tilt undone"] = report["tilt_undone"]["single"]
+    rows = []
+    for i, first in enumerate(report["single"]["by_difference"]):
+        upper = first["upper_mm"]
+        span = f"> {first['lower_mm']:g}" if upper is None else f"{first['lower_mm']:g} to {upper:g}"
+        cells = [" ".join(_percent(record["by_difference"][i])) for record in columns.values()]
+        rows.append([span, str(first["answers"]), *cells])
+    return _table(["true depth difference, mm", "answers", *columns], rows)
+
+
+def _noise_table(fits: Sequence[Mapping[str, Any]]) -> str:
+    best = fits[0]["aic"]
+    rows = []
+    for fit in fits:
+        scale, lapse = fit["scale_mm"], fit["lapse"]
+        behind = "" if fit["aic"] is None or best is None else f"{fit['aic'] - best:.1f}"
+        lapses = "none" if lapse is None else f"{100 * lapse['value']:.1f} % {_interval(lapse, 100, 1)}"
+        rows.append([fit["noise"]["link"], f"{scale['value']:.0f} {_interval(scale, 1, 0)}", lapses, behind])
+    return _table(["noise model", "scale, mm", "lapses", "AIC behind the best"], rows)
+
+
+def _interval(estimate: Mapping[str, Any], scale: float, digits: int) -> str:
+    ends = estimate["bootstrap_interval"] or estimate["interval"]
+    return "" if ends is None else f"({scale * ends[0]:.{digits}f} to {scale * ends[1]:.{digits}f})"
+
+
+def _annotators(records: Sequence[Mapping[str, Any]]) -> str:
+    shown = (
+        list(records)
+        if len(records) <= MOST_ANNOTATORS
+        else [*records[: MOST_ANNOTATORS // 2], *records[-MOST_ANNOTATORS // 2 :]]
+    )
+    rows = [[record["annotator"], str(record["counted"]), *_percent(record)] for record in shown]
+    if len(shown) < len(records):
+        rows.insert(MOST_ANNOTATORS // 2, [f"{len(records) - len(shown)} between", "", "", ""])
+    return _table(["annotator", "answers", "right", "95 %"], rows)
+
+
+def _experts(experts: Mapping[str, Any]) -> str:
+    names, rows = experts["raters"], []
+    for i, first in enumerate(names):
+        for j in range(i + 1, len(names)):
+            record, kappa = experts["agreement"][i][j], experts["kappa"][i][j]
+            cells = [str(record["answers"]), *_percent(record), "" if kappa is None else f"{kappa:.2f}"]
+            rows.append([f"{first} and {names[j]}", *cells])
+    return _table(["raters", "pairs", "agree", "95 %", "Cohen's kappa"], rows)
+
+
+def _percent(record: Mapping[str, Any]) -> list[str]:
+    if record["accuracy"] is None:
+        return ["", ""]
+    low, high = record["interval"]
+    return [f"{100 * record['accuracy']:.1f} %", f"({100 * low:.1f} to {100 * high:.1f})"]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n" for cells in lines)
