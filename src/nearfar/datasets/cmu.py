@@ -303,6 +303,11 @@ SOURCE = Source(
 )
 """CMU's motions as CMU publishes them, for ``nearfar data``."""
 
+# Digests of two archives stand in the records of a public repository; of the others none are stated.
+_BVH_DIGESTS = {
+    "01-09": "8822d96dac5694cb5df35e017fa7df174a051249d48d70d6732a7b68953016d9",
+    "86-94": "b35e3c0e47ddfe32a58600f57e552a2387a9acbcbde1ad5d35b69277a25829d4",
+}
 _BVH_ARCHIVES = (
     "01-09", "10-14", "15-19", "20-29", "30-34", "35-39", "40-45", "46-56", "60-75", "76-80", "81-85", "86-94",
     "102-111", "113-128", "131-135", "136-140", "141-144",
@@ -322,8 +327,13 @@ BVH_SOURCE = Source(
     prepare=lambda folder, skeleton: _prepare(folder, skeleton, ".bvh", load_cmu_bvh),
     downloads=(
         *(
-            Download(f"{name}/{name}.zip", (f"https://codewelt.com/dl/cmuconvert/{name}.zip",), unpack=True)
-            for name in (f"cmuconvert-mb2-{subjects}" for subjects in _BVH_ARCHIVES)
+            Download(
+                f"cmuconvert-mb2-{subjects}/cmuconvert-mb2-{subjects}.zip",
+                (f"https://codewelt.com/dl/cmuconvert/cmuconvert-mb2-{subjects}.zip",),
+                sha256=_BVH_DIGESTS.get(subjects),
+                unpack=True,
+            )
+            for subjects in _BVH_ARCHIVES
         ),
         _INDEX,
     ),
