@@ -505,7 +505,7 @@ def test_damaged_arrays(tmp_path):
     with pytest.raises(InputError, match=r"a\.npy: not a numpy array, or a damaged one"):
         load_keypoints(tmp_path / "a.npy", skeleton="coco17")
     np.save(tmp_path / "b.npy", np.array([{"a": 1}]))
-    with pytest.raises(InputError, match=r"b\.npy: not a numpy array, or a damaged one .*Object arrays"):
+    with pytest.raises(InputError, match=r"b\.npy holds pickled objects"):
         load_keypoints(tmp_path / "b.npy", skeleton="coco17")
     np.save(tmp_path / "c.npy", np.full((5, 17, 2), np.inf))
     with pytest.raises(InputError, match=r"c\.npy: person 0, frame 0: joint 0 is infinite"):

@@ -61,6 +61,8 @@ def load_keypoints(
             return keypoints_from_json(read_json(path), path, options)
         case "c3d":
             raise InputError(f"{path}: a C3D file: 3D motion, not keypoints; it is read with a joint map")
+        case "pickle":
+            raise InputError(f"{path}: a Python pickle, perhaps of answers; known keypoint files are {FORMATS}")
         case "parquet":
             raise InputError(f"{path}: a Parquet table, perhaps of labels; known keypoint files are {FORMATS}")
         case _:
@@ -68,7 +70,7 @@ def load_keypoints(
 
 
 def sniff(path: Path) -> str:
-    """What a path is by its first bytes: "folder", "npy", "npz" (any zip), "parquet", "c3d", "json" or "text".
+    """What a path is by its first bytes: "folder", "npy", "npz" (any zip), "parquet", "pickle", "c3d", "json" or "text".
 
     Raises:
         InputError: nothing there, empty, or binary of another kind.
@@ -88,6 +90,10 @@ def sniff(path: Path) -> str:
         return "npz"
     if head.startswith(b"PAR1"):
         return "parquet"
+    if (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")) or head.startswith(
+        (b"(dp", b"(lp", b"}q", b"]q")
+    ):
+        return "pickle"
     if is_c3d(head):
         return "c3d"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()

@@ -7,6 +7,7 @@ Format: AlphaPose's docs/output.md: ``[{"image_id": "0.jpg", "category_id": 1, "
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def result_list(data: list[Any], path: Path, options: Options) -> PoseSet:
     for i, entry in enumerate(data):
         where = f"{path}: entry {i}"
         entries.append((where, str(item(entry, "image_id", where)), entry))
-    is_clip = all(Path(image).stem.isdecimal() for _, image, _ in entries)
+    is_clip = all(re.fullmatch(r"\d{1,9}", Path(image).stem) for _, image, _ in entries)
     tracks = [_track(entry) for _, _, entry in entries]
     tracked = None not in tracks and len({(e[1], t) for e, t in zip(entries, tracks, strict=True)}) == len(entries)
     records = []

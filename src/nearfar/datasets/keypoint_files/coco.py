@@ -46,7 +46,7 @@ def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseS
     """
     images = {}
     for i, image in enumerate(listed(data.get("images", []), f"{path}: images")):
-        images[item(image, "id", f"{path}: image {i}")] = image
+        images[_identity(image, "id", f"{path}: image {i}")] = image
     entries = listed(data["annotations"], f"{path}: annotations")
     if entries and not any(isinstance(entry, dict) and "keypoints" in entry for entry in entries):
         raise InputError(f"{path}: none of its {len(entries)} annotations has keypoints")
@@ -54,7 +54,7 @@ def annotation_file(data: dict[str, Any], path: Path, options: Options) -> PoseS
     records = []
     for i, entry in enumerate(entries):
         where = f"{path}: annotation {i}"
-        image_id = item(entry, "image_id", where)
+        image_id = _identity(entry, "image_id", where)
         if entry.get("iscrowd"):
             crowds += 1
             continue
@@ -115,6 +115,14 @@ def _results(data: list[Any], path: Path) -> Iterator[Record]:
         yield Record(where, as_points(item(entry, "keypoints", where), where), str(image_id))
 
 
+def _identity(entry: Any, key: str, where: str) -> int | str:
+    """What a file calls an image: a number, or a name."""
+    value = item(entry, key, where)
+    if not isinstance(value, int | str):
+        raise InputError(f"{where}: {key}: expected a number or a name, got {type(value).__name__}")
+    return value
+
+
 def _flags_to_scores(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """(J, 3) with visibility as third number to (J, 3) with a score: NaN and 0 where not labelled, else 1."""
     labelled = points[:, 2:] > 0
@@ -125,9 +133,10 @@ def _skeleton(data: dict[str, Any], records: list[Record], path: Path, options: 
     """The skeleton whose joints the file's category names, else the usual one of that many joints."""
     joints = len(records[0].points) if records else 17
     if options.skeleton is None:
-        for category in data.get("categories", []):
-            names = tuple(category.get("keypoints", ())) if isinstance(category, dict) else ()
+        categories = data.get("categories", [])
+        for category in categories if isinstance(categories, list) else []:
+            names = category.get("keypoints", []) if isinstance(category, dict) else []
             for skeleton in map(get_skeleton, skeleton_names()):
-                if names == skeleton.joints and len(names) == joints:
+                if names == list(skeleton.joints) and len(names) == joints:
                     return skeleton
     return default_skeleton(joints, SKELETONS, options, records[0].where if records else str(path))

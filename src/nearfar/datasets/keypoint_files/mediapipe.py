@@ -106,5 +106,5 @@ def _points(landmarks: list[Any], where: str) -> npt.NDArray[np.float64]:
     ]
     try:
         return np.array([(x, y, landmark.get("visibility", 1.0)) for x, y, landmark in rows], dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where}: x, y and visibility must be numbers") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,10 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 NORMALISED_LIMIT = 1.5
 """Coordinates that all lie within this cannot be pixels: they are normalised."""
+
+
+MOST_NUMBER = 2**31 - 1
+"""No frame, person or image size of a file is larger."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,8 @@ def number(value: Any, where: str) -> float:
     Raises:
         InputError: it is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{where}: expected a number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e18:
+        raise InputError(f"{where}: expected a number, got {str(value)[:40]!r}")
     return value
 
 
@@ -119,7 +122,7 @@ def as_points(values: Any, where: str) -> FloatArray:
     """
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where}: expected a flat list of numbers x, y, score, …") from None
     if array.ndim != 1 or array.size == 0 or array.size % 3:
         raise InputError(f"{where}: expected a flat list x, y, score, … of 3 numbers a joint, got shape {array.shape}")
@@ -169,7 +172,9 @@ def clean_points(
     Raises:
         InputError: infinite numbers, or pixels where fractions of the image belong, or the other way round.
     """
-    if (bad := np.isinf(points)).any():
+    with np.errstate(over="ignore"):
+        bad = np.isinf(points.astype(np.float32))
+    if bad.any():
         row, joint, _ = np.argwhere(bad)[0]
         raise InputError(f"{where[row]}: joint {joint} is infinite (a missing joint is NaN or null)")
     xy, scores = points[..., :2], np.nan_to_num(points[..., 2])
@@ -222,6 +227,10 @@ def poses_from_records(
             )
     points = np.stack([record.points[: skeleton.num_joints] for record in records])
     keypoints, scores = clean_points(points, [record.where for record in records], normalised=normalised)
+    for record in records:
+        numbers = (record.person, record.frame, *(record.image_size or ()))
+        if any(value is not None and abs(value) > MOST_NUMBER for value in numbers):
+            raise InputError(f"{record.where}: person, frame or image size: a number beyond {MOST_NUMBER}")
     sizes = [record.image_size or options.image_size for record in records]
     image_size = None if None in sizes else np.array(sizes, dtype=np.int32)
     if image_size is not None and (image_size <= 0).any():
