@@ -80,7 +80,7 @@ def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:
 
 
 SOURCE = Source(
-    name="mpi-inf-3dhp",
+    name="mpi_inf_3dhp",
     title="MPI-INF-3DHP",
     homepage="https://vcai.mpi-inf.mpg.de/3dhp-dataset/",
     licence=f"{LICENCE} Cite: {CITATION}",
