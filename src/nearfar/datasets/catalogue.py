@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from nearfar.datasets import cmu, coco, lsp, mpi_inf_3dhp, mpii, threedpw
+from nearfar.datasets.h36m import SOURCE as H36M
 from nearfar.datasets.source import Source
 from nearfar.errors import InputError
 
 __all__ = ["SOURCES", "get_source"]
 
-SOURCES: tuple[Source, ...] = ()
+SOURCES: tuple[Source, ...] = (
+    H36M,
+    mpi_inf_3dhp.SOURCE,
+    threedpw.SOURCE,
+    cmu.SOURCE,
+    cmu.BVH_SOURCE,
+    lsp.SOURCE,
+    lsp.EXTENDED_SOURCE,
+    mpii.SOURCE,
+    coco.SOURCE,
+)
 
 
 def get_source(name: str) -> Source:

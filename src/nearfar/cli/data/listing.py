@@ -13,7 +13,7 @@ class List:
         """Print."""
         from nearfar.datasets.catalogue import SOURCES
 
-        name, title = (max(len(getattr(source, field)) for source in SOURCES) for field in ("name", "title"))
+        width = max(len(source.name) for source in SOURCES)
         for source in SOURCES:
             how = "nearfar data get" if source.downloads else "by hand"
-            print(f"{source.name:<{name}}  {source.title:<{title}}  {how:<16}  {source.homepage}")
+            print(f"{source.name:<{width}}  {how:<16}  {source.title}")
