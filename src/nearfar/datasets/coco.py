@@ -30,9 +30,9 @@ _FILES = {split: f"annotations/person_keypoints_{split}2017.json" for split in (
 def load_coco(path: str | Path) -> PoseSet:
     """Read the people of a ``person_keypoints_*.json`` file, on skeleton coco17.
 
-    A row is a person with at least one labelled joint, in the order of the file's images; `sequence` is the image's
-    file name and `person` counts its people. Unlabelled joints are missing, labelled ones have score 1, and `occluded`
-    says which of them are hidden. Crowds are left out.
+    A row is a person with at least one labelled joint; `sequence` is the image's file name and `person` counts its
+    people. Unlabelled joints are missing, labelled ones have score 1, and `occluded` says which of them are hidden.
+    Crowds are left out.
 
     Raises:
         InputError: no such file, not COCO's keypoint ground truth, damaged, or an annotation of an unknown image.

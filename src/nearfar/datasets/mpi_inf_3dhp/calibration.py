@@ -14,7 +14,7 @@ from nearfar.camera import check_intrinsics
 from nearfar.errors import InputError
 from nearfar.files import read_text
 
-__all__ = ["TEST_CAMERAS", "Calibration", "TestCamera", "read_calibration"]
+__all__ = ["TEST_CAMERAS", "Calibration", "SensorCamera", "read_calibration"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -96,7 +96,7 @@ def _numbers(words: list[str], count: int, where: str) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class TestCamera:
+class SensorCamera:
     """A camera of the test set, as its ``test_util/camera_calibration/*.calib`` files state it.
 
     Attributes:
@@ -106,8 +106,6 @@ class TestCamera:
         pixel_aspect: height of a pixel in the focal length's measure.
         centre_offset: of the principal point from the middle of the sensor, mm.
     """
-
-    __test__ = False  # its name looks like a test's to pytest
 
     image_size: tuple[int, int]
     sensor: tuple[float, float]
@@ -123,8 +121,8 @@ class TestCamera:
         return np.concatenate([scale * self.focal_length, scale * centre])
 
 
-_STUDIO = TestCamera((2048, 2048), (10.0, 10.0), 7.32506, 1.00044, (-0.0322884, 0.0929296))
-_OUTDOORS = TestCamera((1920, 1080), (10.0, 5.625), 8.770747185, 0.993236423, (-0.104908645, 0.104899704))
+_STUDIO = SensorCamera((2048, 2048), (10.0, 10.0), 7.32506, 1.00044, (-0.0322884, 0.0929296))
+_OUTDOORS = SensorCamera((1920, 1080), (10.0, 5.625), 8.770747185, 0.993236423, (-0.104908645, 0.104899704))
 
-TEST_CAMERAS: Mapping[str, TestCamera] = {f"TS{i}": _STUDIO if i <= 4 else _OUTDOORS for i in range(1, 7)}
+TEST_CAMERAS: Mapping[str, SensorCamera] = {f"TS{i}": _STUDIO if i <= 4 else _OUTDOORS for i in range(1, 7)}
 """By test sequence. That of TS5 and TS6 has a lens distortion, which the annotations are used without."""
