@@ -173,7 +173,7 @@ def test_a_joint_that_is_none(tmp_path):
     image = {"image": structs([{"name": "a.jpg"}])}
     for point, message in (
         ({"x": 1.0, "y": 2.0, "id": 16.0}, "person 1: joint id: expected 0 to 15, got 16"),
-        ({"x": EMPTY, "y": 2.0, "id": 1.0}, "person 1: expected a number, got None"),
+        ({"x": EMPTY, "y": 2.0, "id": 1.0}, "person 1: expected one number"),
         ({"x": 1.0, "id": 1.0}, "person 1: no field 'y'"),
     ):
         rect = structs([{"annopoints": structs([{"point": structs([point])}])}])

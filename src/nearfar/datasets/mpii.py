@@ -176,8 +176,9 @@ def _says_no(visible: Any) -> bool:
 
 def _number(value: Any, where: str) -> float:
     """A 1 x 1 array as a number."""
-    plain = isinstance(value, np.ndarray) and value.size == 1 and value.dtype != object
-    return number(value.item() if plain else None, where)
+    if not isinstance(value, np.ndarray) or value.size != 1 or value.dtype == object:
+        raise InputError(f"{where}: expected one number")
+    return number(value.item(), where)
 
 
 def _parts(folder: Path) -> Iterator[tuple[str, Callable[[], PoseSet]]]:
