@@ -45,7 +45,7 @@ SCALES = (1.0, 1e5)
 GROUPS = 20_000
 """Answers of like depth difference are fitted together, at their mean, where there are more than so many."""
 
-BOOTSTRAP_GROUPS = 300
+BOOTSTRAP_GROUPS = 200
 """The same within the bootstrap."""
 
 NORMAL_95 = 1.959963984540054
@@ -304,7 +304,7 @@ def _fit(link: Link, lapse: bool, size: Array, counts: Array) -> tuple[Array, Ar
         mixed = 0.5 * share[:, None] + (1 - share[:, None]) * unseen
         return _log_likelihood(mixed, right, wrong), share
 
-    grid = np.linspace(math.log(SCALES[0]), math.log(SCALES[1]), 60)
+    grid = np.linspace(math.log(SCALES[0]), math.log(SCALES[1]), 32)
     values = np.stack([profile(np.array([at]))[0] for at in grid], axis=1)
     best = values.argmax(axis=1)
     low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, len(grid) - 1)]

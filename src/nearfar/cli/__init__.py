@@ -15,6 +15,7 @@ COMMANDS = {
     "view": "make the 3D viewer (one HTML file) of poses",
     "train": "train a lifter from relative depth labels, or from 3D",
     "evaluate": "measure a lifter against 3D truth",
+    "study": "measure people's answers against known 3D; fit noise models",
     "data": "get, check, prepare, make, convert and look at data sets",
     "models": "fetch the 2D detector's model; list weights",
     "demo": "labels alone against full 3D supervision, on synthetic motion, in minutes",

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from nearfar.consensus import Votes, votes_of
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
+from nearfar.skeleton import Skeleton
 from nearfar.study.measures import cohen_kappa, finite, fleiss_kappa, share
 
-__all__ = ["agreement", "crowd_kappa", "own_labels"]
+__all__ = ["agreement", "crowd_kappa", "relations_of"]
 
 Array = npt.NDArray[Any]
 CROWD = "crowd"
@@ -45,7 +46,7 @@ def agreement(experts: RelativeLabels, crowd: RelativeLabels | None = None) -> d
     raters = votes.workers.tolist()
     if crowd is not None:
         raters.append(CROWD)
-        opinions.append(own_labels(crowd, votes))
+        opinions.append(relations_of(crowd, votes.pose, votes.pair))
     pairs = [[_two(a, b) if i != j else None for j, b in enumerate(opinions)] for i, a in enumerate(opinions)]
     result: dict[str, Any] = {
         "raters": raters,
@@ -68,18 +69,28 @@ def crowd_kappa(votes: Votes) -> float:
     return fleiss_kappa(np.stack(sides, axis=1))
 
 
-def own_labels(merged: RelativeLabels, votes: Votes) -> Array:
-    """(I,) what merged labels say of the items of `votes`, the way round that they have it; 0 where nothing."""
-    joints = merged.skeleton.num_joints
-    low, high = merged.pair.min(axis=1).astype(np.int64), merged.pair.max(axis=1)
-    keys = (merged.pose.astype(np.int64) * joints + low) * joints + high
-    order = np.argsort(keys, kind="stable")
-    relation = np.where(merged.pair[:, 0] > merged.pair[:, 1], -merged.relation, merged.relation)[order]
-    wanted = (votes.pose * joints + votes.pair[:, 0]) * joints + votes.pair[:, 1]
-    place = np.minimum(np.searchsorted(keys[order], wanted), max(len(keys) - 1, 0))
-    if not len(keys):
-        return np.zeros(len(wanted), dtype=np.int8)
-    return np.where(keys[order][place] == wanted, relation[place], 0)
+def relations_of(labels: RelativeLabels, pose: Array, pair: Array) -> Array:
+    """(I,) what merged labels say of other pairs, the way round that those have it; 0 where nothing.
+
+    Args:
+        labels: merged labels.
+        pose: (I,) rows of the same poses.
+        pair: (I, 2) joints.
+    """
+    if not len(labels):
+        return np.zeros(len(pose), dtype=np.int8)
+    known, wanted = _keys(labels.skeleton, labels.pose, labels.pair), _keys(labels.skeleton, pose, pair)
+    order = np.argsort(known, kind="stable")
+    relation = np.where(labels.pair[:, 0] > labels.pair[:, 1], -labels.relation, labels.relation)[order]
+    place = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
+    found = np.where(known[order][place] == wanted, relation[place], 0)
+    return np.where(pair[:, 0] > pair[:, 1], -found, found)
+
+
+def _keys(skeleton: Skeleton, pose: Array, pair: Array) -> Array:
+    """(I,) a number for each pair of each pose, whichever way round it is written."""
+    joints = skeleton.num_joints
+    return np.asarray((pose.astype(np.int64) * joints + pair.min(axis=1)) * joints + pair.max(axis=1))
 
 
 def _opinions(votes: Votes, worker: int) -> Array:

@@ -132,7 +132,7 @@ def _draw_points(
     share = 100 * np.array([record["accuracy"] for record in records])
     ends = 100 * np.array([record["interval"] for record in records])
     ax.errorbar(
-        x, share, yerr=[np.maximum(share - ends[:, 0], 0), np.maximum(ends[:, 1] - share, 0)], color=colour,
+        x, share, yerr=[share - ends[:, 0], ends[:, 1] - share], color=colour,
         label=label, marker="o", markersize=5, markerfacecolor="white" if hollow else colour, linewidth=1.6,
         elinewidth=1, linestyle="--" if hollow else "-",
     )  # fmt: skip
@@ -217,7 +217,8 @@ def _draw_annotators(ax: Axes, report: Mapping[str, Any]) -> None:
     overall = 100 * report["single"]["accuracy"]
     ax.axhline(overall, color=MERGED, linewidth=1.4)
     ax.annotate(f"all answers {overall:.1f} %", (1, overall), (-2, -12), xycoords=ax.get_yaxis_transform(), ha="right",
-                textcoords="offset points", color=MERGED, fontsize=9)  # fmt: skip
+                textcoords="offset points", color=MERGED, fontsize=9,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6})  # fmt: skip
     _chance(ax)
     ax.set(xlabel="annotator (area: number of answers)", ylabel="right, %", ylim=(min(20, ends[:, 0].min()), 102))
     ax.set_xlim(0, len(records) + 1)
@@ -279,7 +280,9 @@ def _draw_risk(ax: Axes, easy_to_hard: Mapping[str, Any], measured: str | None) 
                     va="top", ha=side, fontsize=9, color=QUIET)  # fmt: skip
     if measured:
         x, records = _tenths(easy_to_hard)
-        wrong = [{"accuracy": 1 - r["accuracy"], "interval": [1 - e for e in r["interval"][::-1]]} for r in records]
+        wrong = [
+            {"accuracy": 1 - r["accuracy"], "interval": [1 - r["interval"][1], 1 - r["interval"][0]]} for r in records
+        ]
         if wrong:
             _draw_points(ax, x, wrong, SINGLE, "truly wrong")
     ax.set(xlim=(0, 100), ylim=(0, 62), xlabel="merged labels from easy to hard, %", ylabel="wrong, %")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["report_markdown"]
+__all__ = ["agreement_rows", "difference_rows", "report_markdown", "risk_rows"]
+
+Rows = list[list[str]]
 
 MOST_ANNOTATORS = 20
 
 
 def report_markdown(report: Mapping[str, Any]) -> str:
     """The report's headline figures as Markdown."""
-    parts = [_counts(report), _by_difference(report), _noise_table(report["noise"]["fits"])]
+    parts = [_counts(report), _table(*difference_rows(report)), _noise_table(report["noise"]["fits"])]
     if report["per_annotator"]:
         parts.append(_annotators(report["per_annotator"]))
     if report["experts"]:
-        parts.append(_experts(report["experts"]))
+        parts.append(_table(["raters", "pairs", "agree", "95 %", "Cohen's kappa"], agreement_rows(report["experts"])))
     return "\n".join(parts)
 
 
@@ -29,15 +31,12 @@ def _counts(report: Mapping[str, Any]) -> str:
         rows += [(f"merged, {name}, tilt undone", record) for name, record in undone["merged"].items()]
     who = "" if report["annotators"] is None else f" by {report['annotators']} annotators"
     head = f"{report['answers']} answers{who} about {report['pairs']} pairs of {report['poses']} poses"
-    head += f"; {report['unsure']} unsure.\n"
-    return (
-        head
-        + "\n"
-        + _table(["", "number", "right", "95 %"], [[name, str(r["answers"]), *_percent(r)] for name, r in rows])
-    )
+    table = _table(["", "number", "right", "95 %"], [[name, str(r["answers"]), *_percent(r)] for name, r in rows])
+    return f"{head}; {report['unsure']} unsure.\n\n{table}"
 
 
-def _by_difference(report: Mapping[str, Any]) -> str:
+def difference_rows(report: Mapping[str, Any]) -> tuple[list[str], Rows]:
+    """Titles and rows of the table of accuracy by true depth difference."""
     columns = {"single": report["single"], **{f"merged, {name}": record for name, record in report["merged"].items()}}
     if report["tilt_undone"]:
         columns["single, tilt undone"] = report["tilt_undone"]["single"]
@@ -47,7 +46,7 @@ def _by_difference(report: Mapping[str, Any]) -> str:
         span = f"> {first['lower_mm']:g}" if upper is None else f"{first['lower_mm']:g} to {upper:g}"
         cells = [" ".join(_percent(record["by_difference"][i])) for record in columns.values()]
         rows.append([span, str(first["answers"]), *cells])
-    return _table(["true depth difference, mm", "answers", *columns], rows)
+    return ["true depth difference, mm", "answers", *columns], rows
 
 
 def _noise_table(fits: Sequence[Mapping[str, Any]]) -> str:
@@ -78,14 +77,26 @@ def _annotators(records: Sequence[Mapping[str, Any]]) -> str:
     return _table(["annotator", "answers", "right", "95 %"], rows)
 
 
-def _experts(experts: Mapping[str, Any]) -> str:
+def risk_rows(easy_to_hard: Mapping[str, Any]) -> Rows:
+    """For each tenth of the merged labels: which, how many are compared, the share that is right, its interval."""
+    groups = easy_to_hard["groups"]
+    rows = []
+    for i, group in enumerate(groups):
+        span = f"{100 * i // len(groups)} to {100 * (i + 1) // len(groups)} % of the labels by risk"
+        mean = "" if group["mean_risk"] is None else f" (mean risk {group['mean_risk']:.3f})"
+        rows.append([span + mean, str(group["answers"]), *_percent(group)])
+    return rows
+
+
+def agreement_rows(experts: Mapping[str, Any]) -> Rows:
+    """For every two raters: who, how many pairs both ordered, the share alike, its interval, Cohen's kappa."""
     names, rows = experts["raters"], []
     for i, first in enumerate(names):
         for j in range(i + 1, len(names)):
             record, kappa = experts["agreement"][i][j], experts["kappa"][i][j]
             cells = [str(record["answers"]), *_percent(record), "" if kappa is None else f"{kappa:.2f}"]
             rows.append([f"{first} and {names[j]}", *cells])
-    return _table(["raters", "pairs", "agree", "95 %", "Cohen's kappa"], rows)
+    return rows
 
 
 def _percent(record: Mapping[str, Any]) -> list[str]:

@@ -39,7 +39,7 @@ def wilson_interval(right: npt.ArrayLike, total: npt.ArrayLike) -> tuple[Array, 
         p, z2 = k / n, NORMAL_95**2 / n
         middle = (p + z2 / 2) / (1 + z2)
         half = np.sqrt(p * (1 - p) * z2 + z2**2 / 4) / (1 + z2)
-    return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
+    return np.clip(middle - half, 0, p), np.clip(middle + half, p, 1)  # rounding aside, p is always within
 
 
 def finite(value: float) -> float | None:
