@@ -19,7 +19,6 @@ with atheris.instrument_imports(include=["nearfar"]):
     from fuzz_samples import SAMPLES
 
     import nearfar.datasets.catalogue  # imported inside functions otherwise, and so out of sight
-    import nearfar.safe_pickle
     from nearfar.errors import InputError
 
 
