@@ -65,6 +65,11 @@ def test_a_small_file_by_hand(small):
     np.testing.assert_allclose(bvh.positions(slice(1, 2))[0], [[10, 20, 30], [22, 20, 30], [27, 20, 30]], atol=1e-12)
 
 
+def test_a_joint_may_be_called_motion(small):
+    small.write_text(SMALL.replace("Left Knee", "MOTION").replace("}\nMOTION\n", "}MOTION\n"))
+    assert read_bvh(small).names == ("Hips", "MOTION", "MOTION_end")
+
+
 def test_poses_are_in_mm_and_z_up(small):
     poses = load_bvh(small, small_map())
     assert (poses.frame, poses.joints.dtype) == ("world", np.float32)
@@ -199,10 +204,11 @@ def test_cgspeeds_conversion_is_mended(tmp_path):
         ("End Site", "End Sight", "expected SITE, got 'Sight'"),
         ("Frames: 2", "Frames: 3", "3 frames of 10 channels need 30 numbers, got 20"),
         ("Frames: 2", "Frames: 99999999999999", "need 999999999999990 numbers, got 20"),
+        ("Frames: 2", "Frame: 2", "cut off: no MOTION with 'Frames:' after the HIERARCHY"),
         ("Frames: 2", "Frames: two", "expected 'Frames: N' and 'Frame Time: SECONDS'"),
         ("Frame Time: 0.04", "Frame Time: 0", "expected 'Frames: N' and 'Frame Time: SECONDS'"),
-        ("-12 0 0 0", "-12 0 x 0", "MOTION: 'x' is not a finite number"),
-        ("-12 0 0 0", "-12 0 inf 0", "MOTION: 'inf' is not a finite number"),
+        ("-12 0 0 0", "-12 0 x 0", "MOTION: 'x' is not a number of up to 1e"),
+        ("-12 0 0 0", "-12 0 inf 0", "MOTION: 'inf' is not a number of up to 1e"),
     ],
 )
 def test_a_file_with_an_error_says_which(small, old, new, message):
@@ -223,7 +229,7 @@ def test_what_the_map_must_say(small):
     with pytest.raises(InputError, match=r"needs LeftUpLeg, .* it has Hips, Left Knee, Left Knee_end"):
         load_bvh(small, JointMap(**{**vars(get_joint_map("cgspeed")), "skip_frames": 0, "zero_offsets": {}}))
     huge = small.with_name("huge.bvh")
-    huge.write_text(SMALL.replace("10 20 30 0", "1e300 20 30 0"))
+    huge.write_text(SMALL.replace("10 20 30 0", "1e10 20 30 0"))
     with pytest.raises(InputError, match="no position in mm"):
         load_bvh(huge, small_map())
 

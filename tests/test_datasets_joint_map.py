@@ -90,8 +90,8 @@ def test_all_that_is_missing_is_named():
         (content(absent="neck"), "absent: expected a list of joints, got 'neck'"),
         (content(joints=3), "joints: expected a table, got 3"),
         (content(up="w"), r"up: expected one of \('x', 'y', 'z', '-x', '-y', '-z'\), got 'w'"),
-        (content(unit_mm=-1), "unit_mm: expected a positive number, got -1"),
-        (content(unit_mm=True), "unit_mm: expected a positive number, got True"),
+        (content(unit_mm=-1), "unit_mm: expected a positive number of up to 1e6, got -1"),
+        (content(unit_mm=True), "unit_mm: expected a positive number of up to 1e6, got True"),
         (content(skip_frames=1.5), "skip_frames: expected a whole number, got 1.5"),
         (content(zero_offsets={"Neck": 1}), r'zero_offsets: expected joint = "joint", got'),
         (with_joint("neck", 3), r"neck: expected a name, \{mean = .* or a list of these, got 3"),
@@ -173,5 +173,5 @@ def test_numbers():
     assert parse_numbers(" 1 2.5\t-3e-015\r\n4 ").tolist() == [1, 2.5, -3e-15, 4]
     assert parse_numbers(["1", "2 3"]).tolist() == [1, 2, 3]
     assert parse_numbers("  ").tolist() == []
-    for text in ("1 x", "x", "1,2", "nan", "1 inf", "1e999", "--1", "0x10"):
+    for text in ("1 x", "x", "1,2", "nan", "1 inf", "1e999", "1e13", "--1", "0x10"):
         assert parse_numbers(text) is None

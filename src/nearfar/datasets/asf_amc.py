@@ -16,6 +16,7 @@ at 60.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -337,7 +338,7 @@ def _bone(name: str, parent: int, entries: Mapping[str, list[str]], degrees: boo
             raise InputError(f"{where}: no {key}")
     direction = _values(entries["direction"], 3, f"{where}: direction")
     length = _values(entries["length"], 1, f"{where}: length")[0]
-    norm = np.linalg.norm(direction) if length else 1.0
+    norm = math.hypot(*direction) if length else 1.0
     if not 0 < norm < np.inf or length < 0:
         raise InputError(f"{where}: expected a direction and a length that is not negative")
     dof = tuple(word.lower() for word in entries.get("dof", []))

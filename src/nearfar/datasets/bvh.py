@@ -10,6 +10,7 @@ its unit nor which way is up: the joint map does (`nearfar.datasets.joint_map`).
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.datasets.joint_map import JointMap, get_joint_map, motion_poses
-from nearfar.datasets.motion import euler_to_rotmat, parse_numbers
+from nearfar.datasets.motion import MOST_NUMBER, euler_to_rotmat, parse_numbers
 from nearfar.errors import InputError
 from nearfar.files import read_text
 from nearfar.poses import PoseSet
@@ -134,15 +135,15 @@ def read_bvh(path: str | Path) -> Bvh:
     text = read_text(path)
     if not is_bvh(text):
         raise InputError(f"{path}: not a BVH file: expected HIERARCHY first, got {text.split(None, 1)[0][:20]!r}")
-    head, found, tail = text.partition("MOTION")
-    if not found:
-        raise InputError(f"{path}: cut off: no MOTION after the HIERARCHY")
-    names, parents, offsets, channels = _hierarchy(_Words(head, str(path)))
-    frames, frame_time, values = _motion_header(tail, str(path))
+    divide = re.search(r"[\s}]MOTION(?=\s+Frames:)", text, re.IGNORECASE)
+    if divide is None:
+        raise InputError(f"{path}: cut off: no MOTION with 'Frames:' after the HIERARCHY")
+    names, parents, offsets, channels = _hierarchy(_Words(text[: divide.start() + 1], str(path)))
+    frames, frame_time, values = _motion_header(text[divide.end() :], str(path))
     count = sum(map(len, channels))
     motion = parse_numbers(values)
     if motion is None:
-        raise InputError(f"{path}: MOTION: {_not_a_number(values)!r} is not a finite number")
+        raise InputError(f"{path}: MOTION: {_not_a_number(values)!r} is not a number of up to {MOST_NUMBER:g}")
     if motion.size != frames * count:
         raise InputError(
             f"{path}: MOTION: {frames} frames of {count} channels need {frames * count} numbers, got {motion.size}"
@@ -260,5 +261,5 @@ def _motion_header(tail: str, where: str) -> tuple[int, float, str]:
 
 
 def _not_a_number(values: str) -> str:
-    """The first word that is no finite number."""
+    """The first word that is no number."""
     return next((word[:40] for word in values.split() if parse_numbers(word) is None), "")

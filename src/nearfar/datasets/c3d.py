@@ -130,7 +130,8 @@ def read_c3d(path: str | Path) -> C3d:
         )
     words = data[start : start + size].reshape(count, -1)[:, : points * 4 * int(kind[1])]
     values = _decode(words, kind, order).reshape(count, points, 4)
-    xyz = values[..., :3].astype(np.float64) * (scale if kind == "i2" else 1)
+    with np.errstate(invalid="ignore"):  # any bytes may be a NaN, and one that signals
+        xyz = values[..., :3].astype(np.float64) * (scale if kind == "i2" else 1)
     seen = (values[..., 3] >= 0) & np.isfinite(xyz).all(axis=-1)
     return C3d(
         labels=_labels(parameters, points, path),
@@ -165,9 +166,8 @@ def _decode(raw: Array, kind: str, order: Order) -> Array:
 def _parameters(data: Array, order: Order, path: Path) -> Parameters:
     """(group, parameter) -> numbers, or a list of texts; names in capitals."""
     at = (int(data[0]) - 1) * _BLOCK
-    section = data[at : at + int(data[at + 2]) * _BLOCK].tobytes()
-    if not section:
-        section = data[at:].tobytes()  # some writers leave the number of blocks 0
+    blocks = int(data[at + 2]) or 255  # some writers leave the number 0
+    section = data[at : at + blocks * _BLOCK].tobytes()
     groups: dict[int, str] = {}
     found: list[tuple[int, str, Array | list[str]]] = []
     at = 4

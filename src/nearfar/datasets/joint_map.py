@@ -136,8 +136,8 @@ class JointMap:
         up, unit = data.get("up"), data.get("unit_mm")
         if up is not None and up not in get_args(Axis):
             raise InputError(f"{where}: up: expected one of {get_args(Axis)}, got {up!r}")
-        if unit is not None and not (_is_number(unit) and 0 < unit < np.inf):
-            raise InputError(f"{where}: unit_mm: expected a positive number, got {unit!r}")
+        if unit is not None and not (_is_number(unit) and 0 < unit <= 1e6):
+            raise InputError(f"{where}: unit_mm: expected a positive number of up to 1e6, got {unit!r}")
         skip = data.get("skip_frames", 0)
         if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
             raise InputError(f"{where}: skip_frames: expected a whole number, got {skip!r}")
@@ -226,8 +226,7 @@ def motion_poses(
     for at in range(0, len(frames), _FRAMES_AT_ONCE):
         some = frames[at : at + _FRAMES_AT_ONCE]
         points = positions(slice(some.start, some.stop, some.step))
-        with np.errstate(over="ignore", invalid="ignore"):  # which `coordinates` finds
-            joints[at : at + len(some)] = coordinates(to_z_up(_weighted(weights, points), axis) * unit_mm, str(path))
+        joints[at : at + len(some)] = coordinates(to_z_up(_weighted(weights, points), axis) * unit_mm, str(path))
     index = np.array(frames) - frames.start
     return PoseSet(
         skeleton=joint_map.skeleton,

@@ -9,13 +9,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AXES", "Axis", "euler_to_rotmat", "parse_numbers", "to_z_up"]
+__all__ = ["AXES", "MOST_NUMBER", "Axis", "euler_to_rotmat", "parse_numbers", "to_z_up"]
 
 Array = npt.NDArray[Any]
 Axis = Literal["x", "y", "z", "-x", "-y", "-z"]
 
 AXES = get_args(Axis)
 """The directions that can be up in a file."""
+MOST_NUMBER = 1e12
+"""No length, angle or position is larger in any unit; sums and products of what is smaller do not overflow."""
 
 # For each direction that is up in a file: the file's axes that become x, y, z, with their signs. All are rotations.
 _Z_UP: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
@@ -65,7 +67,7 @@ def euler_to_rotmat(axes: str, degrees: npt.ArrayLike) -> Array:
 
 
 def parse_numbers(text: str | Sequence[str]) -> Array | None:
-    """Numbers between white space as float64, or None where something is no finite number.
+    """Numbers between white space as float64, or None where something is no number or one beyond `MOST_NUMBER`.
 
     An order of magnitude faster and smaller than ``[float(word) for word in text.split()]``.
     """
@@ -78,4 +80,4 @@ def parse_numbers(text: str | Sequence[str]) -> Array | None:
             values = np.fromstring(joined, dtype=np.float64, sep=" ")
     except (ValueError, DeprecationWarning):
         return None
-    return values if np.isfinite(values).all() else None
+    return values if (np.abs(values) <= MOST_NUMBER).all() else None  # not so for NaN
