@@ -134,6 +134,12 @@ def test_declared_sizes_are_not_believed(tmp_path):
         path.write_bytes(bad)
         with pytest.raises(InputError, match=message):
             read_cdf(path, "Pose")
+    empty = bytearray(good)
+    empty[372 + 16 : 372 + 20] = struct.pack(">i", -1)  # no records, of a shape that no array can have
+    empty[372 + 132 : 372 + 140] = struct.pack(">2i", 2**31 - 1, 2**31 - 1)
+    path.write_bytes(empty)
+    with pytest.raises(InputError, match="declares 0 records"):
+        read_cdf(path, "Pose")
     at = good.index(struct.pack(">2i", 44, 6))
     bad = bytearray(good)
     bad[at + 36 : at + 40] = struct.pack(">i", at)  # the index names itself

@@ -130,7 +130,8 @@ class _File:
         dtype = np.dtype((">" if encoding in _BIG else "<") + _REALS[found.kind])
         records = found.last_record + 1 if found.varies else min(found.last_record + 1, 1)
         size = records * math.prod(found.dimensions) * dtype.itemsize
-        if min(found.last_record + 1, *found.dimensions, size) < 0 or size > MOST_BYTES:
+        largest = math.prod(max(1, count) for count in (records, *found.dimensions)) * dtype.itemsize
+        if min(found.last_record + 1, 0, *found.dimensions) < 0 or largest > MOST_BYTES:
             raise _DamagedError(f"variable {name!r} declares {records} records of {found.dimensions}")
         values = np.frombuffer(self.values(found.index, size), dtype)
         order = found.dimensions if flags & 1 else found.dimensions[::-1]

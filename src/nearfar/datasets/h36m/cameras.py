@@ -163,9 +163,9 @@ def _camera(name: str, rotation: FloatArray, centre: Any, lens: Any, where: str)
     R, c, numbers = (np.asarray(values, dtype=np.float64) for values in (rotation, centre, lens))
     if not (np.isfinite(R).all() and np.isfinite(c).all() and np.isfinite(numbers).all()):
         raise InputError(f"{where}, camera {name}: expected finite numbers")
-    if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
+    if np.abs(R).max() > 1.001 or np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
         raise InputError(f"{where}, camera {name}: R is no rotation")
-    if not (numbers[:4] > 100).all() or not (numbers[:4] < 10_000).all() or not 100 < np.linalg.norm(c) < 100_000:
+    if not (numbers[:4] > 100).all() or not (numbers[:4] < 10_000).all() or not 100 < np.abs(c).max() < 100_000:
         raise InputError(
             f"{where}, camera {name}: expected pixels and mm, got f, c {numbers[:4].round(3).tolist()} "
             f"and position {c.round(3).tolist()}"

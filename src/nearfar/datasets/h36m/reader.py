@@ -63,7 +63,7 @@ def load_h36m(
 
     Protocols: train on S1, 5, 6, 7, 8 and test on S9, 11, with all frames and cameras, is that of Martinez et al. (ICCV
     2017) and of the paper. ``every=64`` on the test split makes it the sparse one of Moon et al. (ICCV 2019), whose
-    code (3DMPPE_POSENET_RELEASE, ``data/Human36M/Human36M.py``) keeps the frames with a number divisible by 64 and calls it
+    code (3DMPPE_POSENET_RELEASE, ``data/Human36M/Human36M.py``) keeps frames with a number divisible by 64 and calls it
     protocol 2; its protocol 1 is subjects 1, 5, 6, 7, 8, 9 against 11, with PA-MPJPE.
 
     Args:
