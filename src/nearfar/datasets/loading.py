@@ -16,6 +16,8 @@ from nearfar.datasets.joint_map import JointMap, joint_map_names
 from nearfar.datasets.keypoint_files import keypoints_from_json, load_keypoints, sniff
 from nearfar.datasets.keypoint_files.records import Options
 from nearfar.datasets.mocap import is_mocap, mocap_from_arrays
+from nearfar.datasets.mturk import load_mturk
+from nearfar.datasets.relative_depth_lsp import is_relative_depth_lsp, relative_depth_lsp_from_json
 from nearfar.errors import InputError
 from nearfar.files import open_npz, read_json, read_text
 from nearfar.labels import RelativeLabels
@@ -39,7 +41,8 @@ def load_poses(
     """Read poses from any file that nearfar knows, told apart by content, not by name.
 
     Known are a saved `PoseSet`, the CMU benchmark, mocap files, nearfar's CSV and JSON (`nearfar.tables`), motion files
-    (BVH, C3D, and AMC with its skeleton beside it), and the keypoints of other programs (`load_keypoints`).
+    (BVH, C3D, and AMC with its skeleton beside it), ``relative_depth_lsp_v1.json``, and the keypoints of other programs
+    (`load_keypoints`).
 
     Args:
         path: file or folder.
@@ -76,6 +79,8 @@ def load_poses(
         return _agreeing(PoseSet.load(path), path, options)
     if kind == "json":
         data = read_json(path)
+        if is_relative_depth_lsp(data):
+            return _agreeing(relative_depth_lsp_from_json(data, path).poses, path, options)
         if not is_poses_json(data):
             return keypoints_from_json(data, path, options)
         return _agreeing(poses_from_json(data, path), path, options)
@@ -93,7 +98,8 @@ def load_labels(
 ) -> RelativeLabels:
     """Read relative depth labels from any file that nearfar knows, told apart by content, not by name.
 
-    Known are a saved `RelativeLabels` (Parquet), the CMU benchmark, and nearfar's CSV and JSON (`nearfar.tables`).
+    Known are a saved `RelativeLabels` (Parquet), the CMU benchmark, nearfar's CSV and JSON (`nearfar.tables`),
+    ``relative_depth_lsp_v1.json``, and the pickles of raw answers that belong to it (`load_mturk`).
 
     Args:
         path: the file.
@@ -105,17 +111,22 @@ def load_labels(
         InputError: nothing there, damaged, an unknown format, or labels that the poses do not bear.
     """
     path = Path(path)
-    kind = sniff(path)
-    if kind == "json":
-        return labels_from_json(read_json(path), path, poses=poses)
-    if kind == "text":
-        return read_labels_csv(path, skeleton=skeleton, poses=poses)
-    if kind == "parquet":
-        labels = RelativeLabels.load(path)
-    elif kind == "npz":
-        labels = benchmark_labels(path, column)
-    else:
-        raise InputError(f"{path}: no labels that nearfar knows: expected Parquet, a benchmark .npz, CSV or JSON")
+    match sniff(path):
+        case "json":
+            data = read_json(path)
+            if not is_relative_depth_lsp(data):
+                return labels_from_json(data, path, poses=poses)
+            labels = relative_depth_lsp_from_json(data, path).labels
+        case "text":
+            return read_labels_csv(path, skeleton=skeleton, poses=poses)
+        case "parquet":
+            labels = RelativeLabels.load(path)
+        case "npz":
+            labels = benchmark_labels(path, column)
+        case "pickle":
+            labels = load_mturk(path)
+        case _:
+            raise InputError(f"{path}: no labels that nearfar knows: expected Parquet, a benchmark .npz, CSV or JSON")
     if poses is not None:
         labels.check_poses(poses)
     return labels

@@ -152,7 +152,9 @@ def _problems(folder: Path, labelled: Callable[[Path], PoseSet]) -> list[str]:
         return []
     names = poses.sequence.names
     missing = [name for name in names if not (folder / name).is_file()]
-    found = [f"{folder}: {len(missing)} of {len(names)} images are missing, the first is {missing[0]}"] if missing else []
+    found = []
+    if missing:
+        found.append(f"{folder}: {len(missing)} of {len(names)} images are missing, the first is {missing[0]}")
     for name in sorted(set(names) - set(missing)):
         try:
             read_image_size(folder / name)

@@ -69,8 +69,15 @@ def load_keypoints(
             return arrays.table(read_text(path), path, options)
 
 
+_PICKLES = (b"(dp", b"}q", *(bytes([0x80, protocol]) for protocol in (2, 3, 4, 5)))
+"""How pickles of a dict begin in protocols 0 and 1, and all pickles in the others."""
+
+
 def sniff(path: Path) -> str:
-    """What a path is by its first bytes: "folder", "npy", "npz" (any zip), "parquet", "pickle", "c3d", "json" or "text".
+    """What a path is by its first bytes.
+
+    Returns:
+        "folder", "npy", "npz" (any zip archive), "parquet", "pickle" (of a dict), "c3d", "json" or "text".
 
     Raises:
         InputError: nothing there, empty, or binary of another kind.
@@ -90,9 +97,7 @@ def sniff(path: Path) -> str:
         return "npz"
     if head.startswith(b"PAR1"):
         return "parquet"
-    if (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")) or head.startswith(
-        (b"(dp", b"(lp", b"}q", b"]q")
-    ):
+    if head.startswith(_PICKLES):
         return "pickle"
     if is_c3d(head):
         return "c3d"
