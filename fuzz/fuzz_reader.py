@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 with atheris.instrument_imports(include=["nearfar"]):
     from fuzz_samples import SAMPLES
 
-    import nearfar.datasets.catalogue  # imported inside functions otherwise, and so out of sight
+    import nearfar.datasets.catalogue  # noqa: F401 - imported inside functions otherwise, out of sight
     from nearfar.errors import InputError
 
 

@@ -251,6 +251,36 @@ def read_c3d(path: Path) -> PoseSet:
     return importlib.import_module("nearfar.datasets.c3d").load_c3d(path, tests.three_markers(unit_mm=1.0, up="z"))
 
 
+def make_relative_depth_lsp(folder: Path) -> None:
+    samples = importlib.import_module("lsp_samples")
+    samples.write_merged(folder / "relative_depth_lsp_v1.json")
+    samples.write_study(folder / "relative_depth_lsp_mturk.pkl", samples.study(), 2)
+    samples.write_study(folder / "relative_depth_human36m_user_study.pkl", samples.study("human", images=(7, 12)))
+    (folder / "relative_depth_human36m_gt.json").write_text(json.dumps(samples.study_images()))
+
+
+def make_cdf(path: Path) -> None:
+    tests = importlib.import_module("test_datasets_cdf")
+    tests.write_cdf(path, tests.pose())
+
+
+def make_hdf5(path: Path) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file["poses"] = np.arange(24.0).reshape(2, 12)
+        file.create_dataset("packed/numbers", data=np.arange(60).reshape(20, 3), chunks=(5, 3), compression="gzip")
+
+
+def make_mat(path: Path) -> None:
+    io, tests = importlib.import_module("scipy.io"), importlib.import_module("test_datasets_matlab")
+    io.savemat(path, {name: value for name, value in tests.variables().items() if name != "unwanted"})
+
+
+def call(module: str, name: str, *arguments: Any) -> Callable[[Path], Any]:
+    return lambda path: getattr(importlib.import_module(module), name)(path, *arguments)
+
+
 def make_jpeg(path: Path) -> None:
     path.write_bytes(importlib.import_module("test_datasets_lsp").jpeg(100, 80))
 
@@ -261,6 +291,12 @@ def read_jpeg(path: Path) -> Any:
 
 SAMPLES |= {
     "jpeg": one_file("a.jpg", make_jpeg, read_jpeg),
+    "cdf": one_file("a.cdf", make_cdf, call("nearfar.datasets.cdf", "read_cdf", "Pose")),
+    "hdf5": one_file("a.h5", make_hdf5, call("nearfar.datasets.hdf5", "read_hdf5", ["poses", "packed/numbers"])),
+    "mat": one_file(
+        "a.mat", make_mat, call("nearfar.datasets.matlab", "load_mat", ["numbers", "cell", "people", "text"])
+    ),
+    "relative_depth_lsp": of_source(make_relative_depth_lsp, "relative_depth_lsp"),
     "h36m_cdf": Sample(make_h36m("cdf"), read_h36m, ("*.cdf", "*.xml")),
     "h36m_h5": Sample(make_h36m("h5"), read_h36m),
     "h36m_npz": Sample(make_h36m("npz"), read_h36m),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nearfar.datasets import cmu, coco, lsp, mpi_inf_3dhp, mpii, threedpw
+from nearfar.datasets import cmu, coco, lsp, mpi_inf_3dhp, mpii, relative_depth_lsp, threedpw
 from nearfar.datasets.h36m import SOURCE as H36M
 from nearfar.datasets.source import Source
 from nearfar.errors import InputError
@@ -17,6 +17,7 @@ SOURCES: tuple[Source, ...] = (
     cmu.BVH_SOURCE,
     lsp.SOURCE,
     lsp.EXTENDED_SOURCE,
+    relative_depth_lsp.SOURCE,
     mpii.SOURCE,
     coco.SOURCE,
 )
