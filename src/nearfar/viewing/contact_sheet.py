@@ -66,7 +66,7 @@ def contact_sheet(
     rows = np.sort(np.random.default_rng(seed).permutation(len(poses))[:count])
     names = [*(["2D keypoints"] if poses.keypoints is not None else [])]
     if poses.joints is not None:
-        names += ["3D, front", "3D, side"] if poses.frame == "world" else ["3D, camera's view", "3D, depth →"]
+        names += ["3D, front", "3D, side"] if poses.frame == "world" else ["3D, camera's view", "3D, side (depth →)"]
     across = min(TILES_ACROSS[len(names)], len(rows))
     down = -(-len(rows) // across)
     tile = len(names) * CELL
