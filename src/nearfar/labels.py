@@ -88,6 +88,8 @@ class RelativeLabels:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise InputError(f"labels: kind must be one of {get_args(Kind)}, got {self.kind!r}")
+        if not isinstance(self.provenance, Mapping):
+            raise InputError(f"labels: provenance: expected facts by name, got {type(self.provenance).__name__}")
         m = len(self.pose)
         shapes = {"pose": (m,), "pair": (m, 2), "relation": (m,)} | dict.fromkeys(_OPTIONAL, (m,))
         for name, shape in shapes.items():

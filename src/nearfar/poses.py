@@ -113,6 +113,8 @@ class PoseSet:
             raise InputError(f"pose set: frame must be one of {get_args(Frame)}, got {self.frame!r}")
         if self.keypoints is None and self.joints is None:
             raise InputError("pose set: needs keypoints, joints or both")
+        if not isinstance(self.provenance, Mapping):
+            raise InputError(f"pose set: provenance: expected facts by name, got {type(self.provenance).__name__}")
         n = len(self)
         for name, shape in self._shapes(n).items():
             array = getattr(self, name)

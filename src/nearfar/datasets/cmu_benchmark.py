@@ -122,6 +122,7 @@ def _check(arrays: Mapping[str, Array], path: str | Path) -> None:
     """Check that all arrays are there, and those that are no part of a `PoseSet` as they are."""
     if missing := [name for name in _REQUIRED if name not in arrays]:
         raise InputError(f"{path}: not a benchmark file: missing arrays {missing}; its arrays are {sorted(arrays)}")
+    check_array(arrays["keypoints"], f"{path}: keypoints", "f", (None, None, 2))
     check_array(arrays["pair"], f"{path}: pair", "iu", (None, 2))
     rows = (len(arrays["pair"]),)
     for name in ("frame", "answer", "crowd_answer", *_NAMED):

@@ -160,8 +160,9 @@ def plain(array: Array) -> Any:
     """Numbers as nested lists for JSON, float32 with its own digits; NaN becomes None."""
     if not np.issubdtype(array.dtype, np.floating):
         return array.tolist()
-    short = np.asarray(array).astype(np.str_).astype(np.float64)
-    return np.where(np.isnan(short), np.array(None), short).tolist()
+    short = array if array.dtype == np.float64 else np.asarray(array).astype(np.str_).astype(np.float64)
+    missing = np.isnan(short)
+    return (np.where(missing, np.array(None), short) if missing.any() else short).tolist()
 
 
 def write_csv(path: str | Path, columns: Mapping[str, Sequence[str]]) -> None:
@@ -175,7 +176,8 @@ def write_csv(path: str | Path, columns: Mapping[str, Sequence[str]]) -> None:
 
 def write_json(path: str | Path, header: Mapping[str, Any], key: str, rows: Sequence[Any]) -> None:
     """Write an object with the header's keys and, under `key`, a list with one row a line; whole or not at all."""
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    lines = ",\n".join(map(encode, rows))
     start = json.dumps(header, ensure_ascii=False, allow_nan=False, indent=1)
     write_text(path, f'{start.removesuffix("}").rstrip()},\n "{key}": [\n{lines}\n]}}\n')
 
@@ -194,6 +196,8 @@ def open_json(data: Any, path: str | Path, schema: str, key: str) -> tuple[list[
     rows = data[key]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: {key}: expected a list of objects")
+    if not isinstance(data.get("provenance", {}), dict):
+        raise InputError(f"{path}: provenance: expected an object")
     return rows, Skeleton.from_dict(data["skeleton"], where=f"{path}: skeleton")
 
 

@@ -112,6 +112,8 @@ def _from_array(array: Array, scores: Array | None, path: Path, options: Options
         )
     if scores is not None and (array.shape[-1] != 2 or scores.shape != array.shape[:-1]):
         raise InputError(f"{path}: scores: expected shape {array.shape[:-1]}, got {scores.shape}")
+    if scores is not None and scores.dtype.kind not in "fiu":
+        raise InputError(f"{path}: scores: expected numbers, got {scores.dtype}")
     points = array.astype(np.float64)
     if array.shape[-1] == 2:
         third = _presence(points) if scores is None else scores
