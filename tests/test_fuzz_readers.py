@@ -20,7 +20,7 @@ from fuzz_samples import SAMPLES
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("NEARFAR_FUZZ", "25"))
+EXAMPLES = int(os.environ.get("NEARFAR_FUZZ", "15"))
 HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds memory as Linux does")
