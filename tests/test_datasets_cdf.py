@@ -140,6 +140,12 @@ def test_declared_sizes_are_not_believed(tmp_path):
     path.write_bytes(empty)
     with pytest.raises(InputError, match="declares 0 records"):
         read_cdf(path, "Pose")
+    at = good.index(struct.pack(">2i", 8 + 2 * 4 * 6 * 4, 7))
+    bad = bytearray(good)
+    bad[at : at + 4] = struct.pack(">i", -at - 1)  # a block of less than no bytes
+    path.write_bytes(bad)
+    with pytest.raises(InputError, match="288 bytes of values, expected 480"):
+        read_cdf(path, "Pose")
     at = good.index(struct.pack(">2i", 44, 6))
     bad = bytearray(good)
     bad[at + 36 : at + 40] = struct.pack(">i", at)  # the index names itself

@@ -99,7 +99,7 @@ class _File:
     def unpacked(self) -> _File:
         """The file inside a compressed file."""
         (size, _, _, length, _), at = self.record("W i W W i", 8, _CCR)
-        whole = _inflate(self.data[at : 8 + size], 8 + length)
+        whole = _inflate(self.data[at : max(at, 8 + size)], 8 + length)
         if len(whole) != length:
             raise _DamagedError(f"it unpacks to {len(whole)} bytes, and declares {length}")
         return _File(self.data[:8] + whole, self.word)
@@ -185,7 +185,7 @@ class _File:
                 entries = self.numbers("W", used, end + 8 * places)
                 pending += [*([following] if following else []), *reversed(entries)]
             elif kind == _VVR:
-                out += self.data[end : min(at + length, end + size - len(out))]
+                out += self.data[end : end + max(0, min(at + length - end, size - len(out)))]
             else:
                 (_, _, _, packed), end = self.record("W i i W", at)
                 out += _inflate(self.data[end : end + max(packed, 0)], size - len(out))
