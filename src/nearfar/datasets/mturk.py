@@ -145,8 +145,15 @@ class Study:
         if not answers:
             raise InputError(f"{self.path}: no answers in it")
         image, a, b, relation, unsure, seconds, name, of = (np.array(column) for column in zip(*answers, strict=True))
+        provenance: dict[str, Any] = {
+            "source": f"answers of Ronchi et al. 2018 on {'LSP' if self.of_lsp else 'Human3.6M'}",
+            "file": self.path.name,
+            "citation": CITATION,
+            "response_time": "of the image with all its pairs",
+        }
         if images is None:
             images = np.arange(_LSP_IMAGES) if self.of_lsp else np.unique(image)
+            provenance |= {} if self.of_lsp else {"image_ids": images.tolist()}
         place = {key: row for row, key in enumerate(np.asarray(images).tolist())}
         rows = [place.get(key, -1) for key in image.tolist()]
         if -1 in rows:
@@ -167,13 +174,7 @@ class Study:
             assignment=each("assignment"),
             status=each("status"),
             source_id=name,
-            provenance={
-                "source": f"answers of Ronchi et al. 2018 on {'LSP' if self.of_lsp else 'Human3.6M'}",
-                "file": self.path.name,
-                "citation": CITATION,
-                "response_time": "of the image with all its pairs",
-            }
-            | ({} if self.of_lsp else {"image_ids": np.asarray(images).tolist()}),
+            provenance=provenance,
         )
 
 
