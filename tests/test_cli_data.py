@@ -279,6 +279,10 @@ def test_info_of_poses_and_labels(poses, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "200 labels (answers) of skeleton h36m17" in said
     assert re.search(r"equal: \d+ \(\d+\.\d %\)", said)
+    assert main(["data", "convert", str(tmp_path / "l.parquet"), str(tmp_path / "l.csv"), "--labels"]) == 0
+    capsys.readouterr()
+    assert main(["data", "info", str(tmp_path / "l.csv"), "--labels", "--skeleton", "h36m17"]) == 0
+    assert "200 labels (answers) of skeleton h36m17" in capsys.readouterr().out
     assert "figures are written as" in fails(capsys, "info", poses, "--sheet", "a.bmp")
     assert "say --sheet too" in fails(capsys, "info", poses, "--images", tmp_path)
     assert "no such file" in fails(capsys, "info", tmp_path / "none")

@@ -24,8 +24,14 @@ class Info:
 
     file: Annotated[Path, tyro.conf.Positional]
     """Any file of poses or labels that nearfar reads, or the name of a data set in `nearfar data list`."""
+    labels: bool = False
+    """The file holds labels, not poses; Parquet tables and pickled answers always do."""
     skeleton: str | None = None
     """Skeleton, where the file does not say."""
+    image_size: str | None = None
+    """WIDTHxHEIGHT in pixels, where the file does not say."""
+    joint_map: str | None = None
+    """For motion files (BVH, C3D, AMC): the map of their joints, by name or a .toml file."""
     sheet: Path | None = None
     """Contact sheet of random poses to draw: .png, .svg or .pdf."""
     count: int = 12
@@ -37,16 +43,15 @@ class Info:
 
     def run(self) -> None:
         """Read, print, draw."""
+        from nearfar.cli.inputs import image_size
         from nearfar.datasets import load_labels, load_poses
         from nearfar.datasets.catalogue import SOURCES
         from nearfar.datasets.keypoint_files import sniff
         from nearfar.viewing.figures import check_suffix, save_figure
 
-        source = next((source for source in SOURCES if source.name == str(self.file)), None)
-        labels = False
-        if source is None or self.file.exists():
-            labels = sniff(self.file) == "parquet"
-            source = None
+        named = None if self.file.exists() else str(self.file)
+        source = next((source for source in SOURCES if source.name == named), None)
+        labels = source is None and (self.labels or sniff(self.file) in ("parquet", "pickle"))
         if self.sheet is not None:
             check_suffix(self.sheet)
             if source is not None or labels:
@@ -58,7 +63,8 @@ class Info:
         elif labels:
             _print_labels(load_labels(self.file, skeleton=self.skeleton))
         else:
-            poses = load_poses(self.file, skeleton=self.skeleton)
+            size = None if self.image_size is None else image_size(self.image_size)
+            poses = load_poses(self.file, skeleton=self.skeleton, image_size=size, joint_map=self.joint_map)
             _print_poses(poses, self.file)
             if self.sheet is not None:
                 from nearfar.viewing.contact_sheet import contact_sheet
