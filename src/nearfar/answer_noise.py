@@ -225,7 +225,7 @@ def fit_noise(
     errors = _standard_errors(noise, lapse, centre, counts)
     centre, counts = _grouped(size, hit, who, BOOTSTRAP_GROUPS)
     resampled = _resampled(counts, bootstrap, len(size), who is not None, rng or np.random.default_rng(0))
-    scales, shares = (None, None) if resampled is None else _fit(link, lapse, centre, resampled)
+    scales, shares = (None, None) if resampled is None else _fit(link, lapse, centre, resampled, noise.scale_mm)
     if errors[0] is None:
         scales = None
     hits = hit.astype(float)
@@ -290,11 +290,12 @@ def _resampled(counts: Array, times: int, answers: int, clustered: bool, rng: np
     return np.asarray(np.tensordot(drawn, counts, axes=1))
 
 
-def _fit(link: Link, lapse: bool, size: Array, counts: Array) -> tuple[Array, Array]:
+def _fit(link: Link, lapse: bool, size: Array, counts: Array, near: float | None = None) -> tuple[Array, Array]:
     """(B,) scales and lapses of greatest likelihood, for (B, G, 2) counts at (G,) sizes.
 
     For a given scale the likelihood is concave in the lapse, which is found by bisection; the scale is searched on a
-    grid of its logarithm and then by golden sections, all replicates at once.
+    grid of its logarithm and then by golden sections, all replicates at once. With `near`, within a factor of 4 of
+    that scale and to 1e-3 of it, which is enough for a bootstrap.
     """
     wrong, right = counts[..., 0], counts[..., 1]
 
@@ -304,14 +305,15 @@ def _fit(link: Link, lapse: bool, size: Array, counts: Array) -> tuple[Array, Ar
         mixed = 0.5 * share[:, None] + (1 - share[:, None]) * unseen
         return _log_likelihood(mixed, right, wrong), share
 
-    grid = np.linspace(math.log(SCALES[0]), math.log(SCALES[1]), 32)
+    bounds = SCALES if near is None else (near / 4, near * 4)
+    grid = np.linspace(math.log(bounds[0]), math.log(bounds[1]), 32 if near is None else 10)
     values = np.stack([profile(np.array([at]))[0] for at in grid], axis=1)
     best = values.argmax(axis=1)
     low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, len(grid) - 1)]
     golden = (math.sqrt(5) - 1) / 2
     left, right_point = high - golden * (high - low), low + golden * (high - low)
     at_left, at_right = profile(left)[0], profile(right_point)[0]
-    for _ in range(32):
+    for _ in range(32 if near is None else 14):
         lower = at_left >= at_right
         low, high = np.where(lower, low, left), np.where(lower, right_point, high)
         new = np.where(lower, high - golden * (high - low), low + golden * (high - low))
@@ -326,13 +328,13 @@ def _best_lapse(unseen: Array, wrong: Array, right: Array) -> Array:
     """(B,) lapses of greatest likelihood for P(wrong) without lapses of (B or 1, G)."""
     slope = 0.5 - unseen
     low, high = np.zeros(len(wrong)), np.ones(len(wrong))
-    for _ in range(30):
+    for _ in range(20):
         share = (low + high) / 2
         p = np.maximum(0.5 * share[:, None] + (1 - share[:, None]) * unseen, np.finfo(float).tiny)
         rising = (slope * (wrong / p - right / (1 - p))).sum(axis=-1) > 0
         low, high = np.where(rising, share, low), np.where(rising, high, share)
     share = (low + high) / 2
-    return np.where(share < 1e-8, 0.0, share)
+    return np.where(share < 1e-5, 0.0, share)
 
 
 def _log_likelihood(p_wrong: Array, right: Array, wrong: Array) -> Array:
