@@ -196,7 +196,7 @@ def test_a_pickle_runs_nothing(tmp_path):
 
     for protocol in (0, 2, 4):
         path = write_study(tmp_path / "a.pkl", study() | {"_extra": Attack()}, protocol)
-        with pytest.raises(InputError, match=r"asks for posix\.system"):
+        with pytest.raises(InputError, match=r"asks for 'posix\.system'"):
             load_labels(path)
     assert not (tmp_path / "was_run").exists()
 

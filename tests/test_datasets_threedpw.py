@@ -192,7 +192,7 @@ def test_bad_files(tmp_path, changes, message):
 def test_files_that_want_to_run_something(tmp_path):
     path = tmp_path / "a.pkl"
     path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    with pytest.raises(InputError, match=r"asks for os\.system"):
+    with pytest.raises(InputError, match=r"asks for 'os\.system'"):
         load_threedpw(path)
     write(path, [1, 2])
     with pytest.raises(InputError, match="not a 3DPW sequence: expected a dict, got list"):

@@ -266,7 +266,7 @@ def _build_array(array: Array, given: Any) -> None:
         data = _bytes(data)
         _check_array(data, kind, shape)
     elif not isinstance(data, list) or _count(shape) != len(data):
-        raise InputError(f"array of objects: shape {shape} does not fit its data")
+        raise InputError("array of objects: its shape does not fit its data")
     state: Any = (1, shape, kind, bool(fortran), data)
     array.__setstate__(state)
 
@@ -471,7 +471,8 @@ class _Machine:
         """A name that pickles of plain data use."""
         module, name = _text(module), _text(name)
         if (module, name) not in _CALLS and (module, name) != ("numpy", "ndarray"):
-            raise InputError(f"asks for {module[:60]}.{name[:60]}: expected plain data only, and nothing of it was run")
+            asked = f"{module[:60]}.{name[:60]}"
+            raise InputError(f"asks for {asked!r}: expected plain data only, and nothing of it was run")
         return _Name(module, name)
 
     def call(self) -> None:

@@ -295,7 +295,7 @@ def _assignment(entry: Any, status: Mapping[tuple[str, ...], str], where: str) -
     trials = entry.get("trials")
     if not isinstance(trials, list):
         raise InputError(f"{where}: trials: expected a list, got {short(trials)}")
-    rating = entry.get("gui_rating")
+    rating, comment = entry.get("gui_rating"), entry.get("hit_comment")
     return Assignment(
         annotator=annotator,
         assignment=assignment,
@@ -305,7 +305,7 @@ def _assignment(entry: Any, status: Mapping[tuple[str, ...], str], where: str) -
         seconds=_number(entry.get("response_time"), f"{where}: response_time") / 1000,
         instruction_seconds=_number(entry.get("hit_it", 0), f"{where}: hit_it") / 1000,
         rating=rating if isinstance(rating, int) else -1,
-        comment=str(entry.get("hit_comment", "")),
+        comment=comment if isinstance(comment, str) else "",
         trials=trials,
     )
 
