@@ -113,7 +113,8 @@ def _print_poses(poses: PoseSet, path: Path) -> None:
         points = getattr(poses, name)
         if points is not None:
             seen = np.isfinite(points).all(axis=-1)
-            print(f"{name}: {unit}, {points.dtype}, {100 * seen.mean() if seen.size else 0:.1f} % present")
+            present = 100 * seen.mean() if seen.size else 0.0
+            print(f"{name}: {unit}, {present:.1f} % present ({points.dtype})")
             missing = 100 - 100 * seen.mean(axis=0) if len(seen) else np.zeros(poses.skeleton.num_joints)
             if gaps := [f"{poses.skeleton.joints[j]} {missing[j]:.1f} %" for j in np.flatnonzero(missing)]:
                 print(f"  missing: {', '.join(gaps)}")
