@@ -1,6 +1,6 @@
 """How often people answer right: P(answer right | true depth difference), its simulation and its fit.
 
-Every model is chance (1/2) at no difference and rises with the difference d = |Δz| / scale through one link; a share
+Every model is chance (1/2) at no difference and rises with the difference d = abs(Δz) / scale through one link; a share
 of answers, the lapses, is given without looking and is a coin's:
 
     P(right) = lapse / 2 + (1 − lapse)·F(d),  F = min(1, 1/2 + d/2) (line), Φ(d) (probit), 1 / (1 + e⁻ᵈ) (logit).

@@ -118,7 +118,7 @@ def response_time_figure(report: Mapping[str, Any], title: str | None = None) ->
         left.set_title("Time by depth difference")
         groups = [group for group in times["by_speed"] if group["accuracy"] is not None]
         _draw_points(right, np.array([g["median_s"] for g in groups]), groups, SINGLE, "single answers")
-        right.set(xlabel="time of the answer, s (fifths)", ylabel="right, %", ylim=(45, 101))
+        right.set(xlabel="time of the answer, s (fifths)", ylabel="right, %", ylim=_high_part(right))
         right.set_title("Accuracy by time taken")
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
@@ -143,6 +143,11 @@ def _bins(record: Mapping[str, Any]) -> tuple[Array, list[Mapping[str, Any]]]:
     return np.array([entry["mean_mm"] for entry in found]), found
 
 
+def _high_part(ax: Axes) -> tuple[float, float]:
+    """Limits in % that begin a little below chance, or lower where something is drawn there."""
+    return min(42.0, float(ax.dataLim.y0) - 2), 102.0
+
+
 def _chance(ax: Axes, side: Literal["left", "right"] = "right") -> None:
     ax.axhline(50, color=QUIET, linestyle=":", linewidth=1.3, zorder=1)
     ax.annotate("chance", (0 if side == "left" else 1, 50), (4 if side == "left" else -2, 3), ha=side, color=QUIET,
@@ -164,7 +169,7 @@ def _draw_accuracy(ax: Axes, report: Mapping[str, Any]) -> None:
         _draw_points(ax, *_bins(undone["single"]), SINGLE, "single, tilt undone", hollow=True)
         _draw_points(ax, *_bins(undone["merged"][name]), MERGED, "merged, tilt undone", hollow=True)
     _chance(ax)
-    ax.set(xlim=(0, LONGEST_MM), ylim=(42, 102), xlabel="true depth difference, mm", ylabel="right, %")
+    ax.set(xlim=(0, LONGEST_MM), ylim=_high_part(ax), xlabel="true depth difference, mm", ylabel="right, %")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 0.14))
     ax.set_title("Accuracy by depth difference")
 
@@ -193,7 +198,7 @@ def _draw_noise(ax: Axes, report: Mapping[str, Any]) -> None:
         label = f"{link}, {noise.scale_mm:.0f} mm{lapses} ({behind})"
         ax.plot(at, 100 * noise.right(at), color=colours[link], linewidth=1.8, label=label)
     _chance(ax)
-    ax.set(xlim=(0, LONGEST_MM), ylim=(42, 102), xlabel="true depth difference, mm", ylabel="right, %")
+    ax.set(xlim=(0, LONGEST_MM), ylim=_high_part(ax), xlabel="true depth difference, mm", ylabel="right, %")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 0.14), fontsize=8.5)
     ax.set_title("Noise models of single answers")
 
@@ -308,7 +313,7 @@ def _draw_groups(ax: Axes, easy_to_hard: Mapping[str, Any], compared_with: str) 
         ax.plot(x, expected, "--", color=MERGED, label="1 − risk: what merging claims")
         ax.legend(loc="upper right")
     _chance(ax, "left")
-    ax.set(xlim=(0, 100), ylim=(40, 102), xlabel="merged labels from easy to hard, %", ylabel="labels, %")
+    ax.set(xlim=(0, 100), ylim=_high_part(ax), xlabel="merged labels from easy to hard, %", ylabel="labels, %")
     ax.set_title("Worth of the labels from easy to hard")
 
 

@@ -101,7 +101,9 @@ def study_answers(
     """
     if poses.joints is None or poses.frame == "world":
         raise InputError("study: needs poses with joints in the camera's frame")
-    answers.check_poses(poses)
+    for labels in (answers, experts):
+        if labels is not None:
+            labels.check_poses(poses)
     votes = votes_of(answers)
     truth = _Truth.of(votes, np.asarray(poses.joints)[..., 2])
     if not truth.counted.any():
@@ -195,7 +197,7 @@ def _per_annotator(truth: _Truth, consensus: Consensus) -> list[dict[str, Any]]:
         {**record, "counted": of_truth["answers"], "accuracy": of_truth["accuracy"], "interval": of_truth["interval"]}
         for record, of_truth in zip(consensus.workers(), accuracy, strict=True)
     ]
-    return sorted(records, key=lambda record: (-(record["accuracy"] or -1.0), record["annotator"]))
+    return sorted(records, key=lambda record: 1.0 if record["accuracy"] is None else -record["accuracy"])
 
 
 def _per_pose(truth: _Truth, poses: PoseSet) -> dict[str, Any]:
