@@ -20,7 +20,7 @@ Draw = Callable[[Any], Any]
 HUGE = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**40, 2**63 - 1, 2**64 - 1]
 WORDS = [
     "", "0", "-1", "1.5", "nan", "inf", "-inf", "1e999", "1e308", "99999999999999999999", "2147483648", "x", "é", "\x00",
-    "[", "]", "{", "}", '"', "'", ",", "\n", " ", "null", "true", "1_000", "0x10", "#", "=", ":", "..", "/etc/passwd",
+    "[", "]", "{", "}", '"', "'", ",", "\n", " ", "null", "true", "1_000", "0x10", "#", "=", ":", "..", "/etc/passwd", "9" * 5000, "[" * 5000,
 ]  # fmt: skip
 VALUES = st.one_of(
     st.sampled_from([None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, 0.5, -1e308, 1e308, "", "x", "1", [], {}, [[]]]),
@@ -103,6 +103,8 @@ def mutate_json(content: bytes, draw: Draw) -> bytes:
         data = json.loads(content)
     except ValueError:
         return mutate_bytes(content, draw)
+    if draw(st.integers(0, 19)) == 0:
+        return b"[" * 100_000 + b"]" * 100_000
     for _ in range(draw(st.integers(1, 2))):
         data = _exchanged(data, draw)
     return json.dumps(data).encode()

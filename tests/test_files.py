@@ -188,3 +188,9 @@ def test_text_that_is_not(tmp_path):
         read_json(file)
     file.write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert read_json(file) == {"a": 1}
+
+
+def test_json_with_a_number_of_thousands_of_digits(tmp_path):
+    (tmp_path / "a.json").write_text("[" + "9" * 5000 + "]")
+    with pytest.raises(InputError, match=r"a\.json: a number that cannot be read"):
+        read_json(tmp_path / "a.json")

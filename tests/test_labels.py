@@ -290,3 +290,31 @@ def test_random_pairs_follow_the_seed_and_refuse_too_many():
     for count in (0, 137):
         with pytest.raises(InputError, match=rf"skeleton 'h36m17' has 1\.\.136 pairs, got {count}"):
             random_pairs(H36M, 5, count, np.random.default_rng(0))
+
+
+def test_a_small_file_that_claims_many_rows_is_not_read(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = 3_000_000
+    columns = {name: pa.array(np.zeros(rows, np.int8)) for name in ("pose", "joint_a", "joint_b", "relation")}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    with pytest.raises(InputError, match=r"a\.parquet: claims 3000000 rows, too many for its \d+ bytes"):
+        RelativeLabels.load(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("annotator", "message"),
+    [(["a", None, "b"], r"columns \['annotator'\]"), (["a", "b", "c" * 500], "500 characters")],
+)
+def test_text_columns_that_are_not(tmp_path, annotator, message):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    make(annotator=np.array(["a", "b", "c"])).save(tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet")
+    table = table.set_column(table.column_names.index("annotator"), "annotator", pa.array(annotator))
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=message):
+        RelativeLabels.load(tmp_path / "a.parquet")

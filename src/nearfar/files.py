@@ -97,15 +97,18 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: no such file, empty, or not JSON (cut off, for one).
+        InputError: no such file, empty, not JSON (cut off, for one), or a number of thousands of digits.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"{path}: not JSON, or cut off ({error.msg} at {where})") from None
     except RecursionError:
         raise InputError(f"{path}: JSON nested too deeply") from None
+    except ValueError as error:
+        raise InputError(f"{path}: a number that cannot be read ({error})") from None
 
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

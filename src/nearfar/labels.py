@@ -37,6 +37,11 @@ Array = npt.NDArray[Any]
 Kind = Literal["answers", "merged"]
 SCHEMA = "nearfar-labels-1"
 
+_UNSUSPECTED_ROWS, _MOST_ROWS_A_BYTE = 2_000_000, 8
+"""Tables that claim more rows than both bounds are not believed: a few bytes of Parquet can claim billions."""
+
+_LONGEST_TEXT = 256
+
 TEXT_COLUMNS = ("annotator", "task", "assignment", "status", "source_id")
 """Optional columns of strings."""
 
@@ -241,12 +246,18 @@ class RelativeLabels:
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file")
         try:
-            table = pq.read_table(path, memory_map=True)
+            file = pq.ParquetFile(path, memory_map=True)
+            size = Path(path).stat().st_size
+            if file.metadata.num_rows > max(_UNSUSPECTED_ROWS, _MOST_ROWS_A_BYTE * size):
+                raise InputError(f"claims {file.metadata.num_rows} rows, too many for its {size} bytes")
+            table = file.read()
+            if gaps := [name for name in table.column_names if table[name].null_count]:
+                raise InputError(f"columns {gaps}: rows without a value")
             header = json.loads((table.schema.metadata or {})[b"nearfar"])
             if header["schema"] != SCHEMA:
                 raise InputError(f"schema {header['schema']!r}, expected {SCHEMA!r}")
             column = {name: table[name].to_numpy() for name in table.column_names}
-            column |= {name: column[name].astype(np.str_) for name in TEXT_COLUMNS if name in column}
+            column |= {name: _text(column[name], name) for name in TEXT_COLUMNS if name in column}
             return cls(
                 skeleton=Skeleton.from_dict(header["skeleton"]),
                 pose=column["pose"],
@@ -260,8 +271,15 @@ class RelativeLabels:
             raise InputError(f"{path}: not a nearfar label table (missing {error})") from None
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError) as error:
+        except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path}: not a Parquet file, or a damaged one ({error})") from None
+
+
+def _text(column: Array, name: str) -> Array:
+    """Text as numpy has it, which gives every row the room of the longest."""
+    if (longest := max((len(str(value)) for value in column), default=0)) > _LONGEST_TEXT:
+        raise InputError(f"column {name!r}: a text of {longest} characters, expected at most {_LONGEST_TEXT}")
+    return column.astype(np.str_)
 
 
 def all_pairs(skeleton: Skeleton) -> Array:

@@ -266,10 +266,10 @@ class PoseSet:
                 provenance=header["provenance"],
                 **columns,
             )
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise InputError(f"{where}: damaged pose set header ({error!r})") from None
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
+        except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+            raise InputError(f"{where}: damaged pose set header ({error!r})") from None
 
 
 _CATEGORIES = ("sequence", "subject", "action")

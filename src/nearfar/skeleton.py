@@ -202,6 +202,8 @@ class Skeleton:
         Raises:
             InputError: a key is missing or unknown, or the limbs do not form a tree.
         """
+        if not isinstance(data, Mapping):
+            raise InputError(f"{where}: expected a table, got {type(data).__name__}")
         required = {"name", "joints", "root", "mirror_pairs", "limbs"}
         optional = {"unit_limb", "unit_limb_mm", "source", "proportions_source"}
         if missing := sorted(required - data.keys()):
@@ -293,9 +295,10 @@ def get_skeleton(name: str | Path | Skeleton) -> Skeleton:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: cannot read the skeleton file ({error})") from None
     try:
-        return Skeleton.from_dict(tomllib.loads(text), where=str(name))
-    except tomllib.TOMLDecodeError as error:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: also of a number of thousands of digits
         raise InputError(f"{name}: not a TOML file ({error})") from None
+    return Skeleton.from_dict(data, where=str(name))
 
 
 @cache

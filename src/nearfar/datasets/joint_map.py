@@ -181,9 +181,10 @@ def get_joint_map(name: str | Path | JointMap) -> JointMap:
     else:
         raise InputError(f"no joint map {str(name)!r}; known: {', '.join(joint_map_names())}, or a .toml file")
     try:
-        return JointMap.from_dict(tomllib.loads(text), where=str(name))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: also of a number of thousands of digits
         raise InputError(f"{name}: not a TOML file ({error})") from None
+    return JointMap.from_dict(data, where=str(name))
 
 
 def motion_poses(
