@@ -92,6 +92,17 @@ def test_all_labels_at_once_are_the_poses_own(poses: PoseSet) -> None:
     assert sorted(found) == sorted(expected)
 
 
+def test_answers_that_cannot_tell_teach_nothing(poses: PoseSet, labels: RelativeLabels) -> None:
+    unsure = np.arange(len(labels)) % 3 > 0
+    relation = np.where(unsure, 0, labels.relation).astype(np.int8)
+    marked = dataclasses.replace(labels, relation=relation, unsure=unsure)
+    data = TrainingData.of(poses, marked, PAPER, CPU)
+    assert len(data.relation) == len(labels) // 3
+    assert (data.relation != 0).all()
+    with pytest.raises(InputError, match="there are none"):
+        TrainingData.of(poses, marked.select(unsure), PAPER, CPU)
+
+
 def test_every_label_may_be_a_sample(poses: PoseSet, labels: RelativeLabels) -> None:
     data = TrainingData.of(poses, labels, dataclasses.replace(PAPER, labels_used="each"), CPU)
     assert data.steps(64) == -(-1800 // 64)

@@ -103,9 +103,10 @@ class TrainingData:
         pair = relation = pose_of_label = first_label = None
         sample = torch.arange(len(poses), device=device)
         if config.loss.order != "none":
-            if labels is None or not len(labels):
+            if labels is None or not len(labels.sure()):
                 raise InputError("training from relative depth needs labels, and there are none")
             labels.check_poses(poses)
+            labels = labels.sure()
             order = np.argsort(labels.pose, kind="stable")
             pair = torch.from_numpy(labels.pair[order].astype(np.int64)).to(device)
             relation = torch.from_numpy(labels.relation[order].astype(np.float32)).to(device)

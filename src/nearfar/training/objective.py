@@ -58,7 +58,7 @@ class LimbReference:
         if config.limb_reference == "average_person":
             lengths = average_person_lengths(skeleton)
         elif poses.mean_limb_lengths is not None:
-            lengths = np.asarray(poses.mean_limb_lengths, dtype=np.float64)
+            lengths = np.array(poses.mean_limb_lengths, dtype=np.float64)
         else:
             raise InputError(
                 "the data state no mean limb lengths: use limb_reference average_person "
