@@ -1,7 +1,6 @@
 """How the cameras of the CMU benchmark are turned, for figures that undo their tilt.
 
-    python benchmarks/cmu_tilt.py --benchmark BENCHMARK_FOLDER/test.npz --mocap cmu_h36m17.npz \\
-            cmu_retargeted_h36m17.npz --out tilt.npz
+    python benchmarks/cmu_tilt.py --benchmark BENCHMARK_FOLDER/test.npz --mocap MOCAP.npz [MOCAP.npz ...] --out tilt.npz
 
 The benchmark does not keep its cameras' orientation; it follows from its joints and the motion that they were made of.
 """

@@ -4,9 +4,10 @@
 
 A lifter is trained on synthetic motion alone (preset default, 8 epochs, exact labels of the synthetic people). It is
 then tuned on keypoints of the CMU benchmark's train_labels.npz: of n images 5 random pairs each, every pair answered by
-k workers of the simulated crowd of `nearfar.consensus` (the 3D is used to simulate their answers and for nothing else)
-and merged. Limb lengths are those of the synthetic people, kept with the weights. Learning rate and loss are chosen
-once, on val, by the share of val's labels in the right order (4,000 images, 5 answers); test is then read once a row.
+k workers of the simulated crowd of `nearfar.consensus` (the 3D is used to simulate their answers and for nothing else).
+Limb lengths are those of the synthetic people, kept with the weights. The learning rate, and whether answers are merged
+first, are chosen once, on val, by the share of val's labels in the right order (4,000 images, 5 answers a pair); test
+is then read once a row.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from nearfar.files import write_text
 from nearfar.labels import RelativeLabels, labels_from_joints, random_pairs
 from nearfar.lifting import Lifter, load
 from nearfar.poses import PoseSet
-from nearfar.presets import PRESETS, TrainingConfig
+from nearfar.presets import PRESETS, LossConfig, TrainingConfig
 from nearfar.synthetic import synthetic_poses
 from nearfar.training import train
 
@@ -37,8 +38,23 @@ STEPS = 500
 IMAGES = (250, 1000, 4000, 16000)
 ANSWERS = (1, 3, 5, 9)
 CHOSEN_ON = (4000, 5)
-CHOICES = tuple((rate, scale, limbs) for rate in (3e-5, 1e-4, 3e-4) for scale, limbs in ((100.0, 10.0), (30.0, 20.0)))
-"""Learning rate, scale of the likelihood in mm, weight of the limbs."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to tune: on merged labels, or on the answers themselves, each a sample; learning rate; likelihood; limbs."""
+
+    learning_rate: float
+    merged: bool
+
+    @property
+    def loss(self) -> LossConfig:
+        """The calibrated likelihood: 400 mm for single answers, steeper for merged labels, more of which are right."""
+        scale, limbs = (100.0, 10.0) if self.merged else (400.0, 5.0)
+        return dataclasses.replace(PRESETS["crowd"].loss, order_scale=scale, limb_weight=limbs)
+
+
+CHOICES = tuple(Choice(rate, merged) for merged in (True, False) for rate in (1e-5, 3e-5, 1e-4))
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,7 @@ def main(arguments: Arguments) -> None:
         name = f"{images:,} images, {answers} {'answer' if answers == 1 else 'answers'} a pair"
         rows[name] = headline(evaluate(lifter, test), images * PAIRS * answers, right)
         print(name, rows[name], flush=True)
-    record = {"choice": dict(zip(("learning_rate", "scale_mm", "limb_weight"), choice, strict=True)), "rows": rows}
+    record = {"choice": dataclasses.asdict(choice), "rows": rows}
     record["minutes"] = (time.monotonic() - started) / 60
     write_text(arguments.out / "fine_tuning.json", json.dumps(record, indent=1) + "\n")
     write_text(arguments.out / "fine_tuning.md", markdown(rows))
@@ -89,13 +105,17 @@ def start_weights(arguments: Arguments) -> Path:
     return folder / "weights.safetensors"
 
 
-def crowd_labels(poses: PoseSet, images: int, answers: int, seed: int) -> tuple[PoseSet, RelativeLabels, float]:
-    """Random images without 3D, merged labels of the simulated crowd, and the share of these that is right."""
+def crowd_labels(
+    poses: PoseSet, images: int, answers: int, seed: int, *, merged: bool
+) -> tuple[PoseSet, RelativeLabels, float]:
+    """Random images without 3D, what the simulated crowd says of them, and the share of its labels that is right."""
     rng = np.random.default_rng([seed, 2])
     part = poses.select(np.sort(rng.permutation(len(poses))[:images]))
     pairs = random_pairs(part.skeleton, images, PAIRS, rng)
     crowd = SimulatedCrowd(answers_per_pair=answers, workers=max(60, images // 50))
-    labels = merge(simulate_answers(part, pairs, crowd, rng)).labels
+    labels = simulate_answers(part, pairs, crowd, rng)
+    if merged:
+        labels = merge(labels).labels
     depth = np.asarray(part.joints)[..., 2]
     difference = depth[labels.pose, labels.pair[:, 0]] - depth[labels.pose, labels.pair[:, 1]]
     told = labels.relation != 0
@@ -104,33 +124,31 @@ def crowd_labels(poses: PoseSet, images: int, answers: int, seed: int) -> tuple[
 
 
 def tuned(
-    arguments: Arguments, start: Path, poses: PoseSet, images: int, answers: int, choice: tuple[float, float, float]
+    arguments: Arguments, start: Path, poses: PoseSet, images: int, answers: int, choice: Choice
 ) -> tuple[Lifter, float]:
     """The lifter after tuning, and the share of its labels that is right."""
-    part, labels, right = crowd_labels(poses, images, answers, arguments.seed)
-    folder = arguments.out / f"images{images}_answers{answers}_rate{choice[0]:g}_scale{choice[1]:g}"
+    part, labels, right = crowd_labels(poses, images, answers, arguments.seed, merged=choice.merged)
+    kind = "merged" if choice.merged else "raw"
+    folder = arguments.out / f"images{images}_answers{answers}_{kind}_rate{choice.learning_rate:g}"
     if (folder / "weights.safetensors").exists():
         return load(folder / "weights.safetensors"), right
     return train(part, labels, tuning(choice, len(labels), arguments.seed), folder, init=start, resume=True), right
 
 
-def tuning(choice: tuple[float, float, float], labels: int, seed: int) -> TrainingConfig:
+def tuning(choice: Choice, labels: int, seed: int) -> TrainingConfig:
     """About STEPS steps, whatever the number of labels; every label is a sample."""
-    rate, scale, limbs = choice
     base = PRESETS["crowd"]
     return dataclasses.replace(
         base,
-        loss=dataclasses.replace(base.loss, order_scale=scale, limb_weight=limbs),
-        optimiser=dataclasses.replace(base.optimiser, learning_rate=rate),
+        loss=choice.loss,
+        optimiser=dataclasses.replace(base.optimiser, learning_rate=choice.learning_rate),
         epochs=max(1, round(STEPS / -(-labels // base.batch_size))),
         labels_used="each",
         seed=seed,
     )
 
 
-def choose(
-    arguments: Arguments, start: Path, poses: PoseSet, val: PoseSet, val_labels: RelativeLabels
-) -> tuple[float, float, float]:
+def choose(arguments: Arguments, start: Path, poses: PoseSet, val: PoseSet, val_labels: RelativeLabels) -> Choice:
     """The choice that puts most of val's labelled pairs in the right order; val's 3D is not looked at."""
     print("val before", order_accuracy(load(start).network, val, val_labels), flush=True)
     found = {}
