@@ -62,6 +62,7 @@ def draw(outcome: Outcome, folder: Path) -> None:
                 at = (size, outcome.mean(name, "pa_mpjpe"))
                 ax.annotate(note, at, xytext=(4, 6), textcoords="offset points", fontsize=8, color=colour)
         ax.set_xscale("log")
+        ax.margins(x=0.1)
         ax.set_xlabel("bytes of supervision")
         ax.set_ylabel("PA-MPJPE, mm")
         ax.legend()

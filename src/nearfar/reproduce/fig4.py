@@ -133,7 +133,7 @@ def draw_4d(outcome: Outcome, folder: Path) -> None:
         "Error by the probability that a training label is turned round, and with the paper's simulated crowd (right "
         "with probability min(1, 0.5 + 0.0125 |depth difference in cm|)), after figure 4d of Ronchi et al. (BMVC 2018)"
     )
-    places = [f"{p:g}" for p in FLIPS[:2]] + ["crowd"] + [f"{p:g}" for p in FLIPS[2:]]
+    places = [f"{p:g}" for p in FLIPS] + ["crowd"]
     _draw_lines(outcome, folder, "fig4d", caption, "share of labels turned round", ("ours",), places)
 
 
