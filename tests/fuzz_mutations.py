@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -31,11 +32,13 @@ VALUES = st.one_of(
 DTYPES = ["?", "i1", "u1", "i8", "u8", "f2", "f4", "f8", ">f4", "c16", "U3", "S3", "M8[s]", "m8[s]"]
 
 
-def mutate(path: Path, draw: Draw) -> None:
-    """Damage one file in a way that suits it."""
+def mutate(path: Path, draw: Draw, *, sound: bool) -> None:
+    """Damage one file in a way that suits it; one that is not sound any more, as bytes."""
     content = path.read_bytes()
     ways = [mutate_bytes]
-    if zipfile.is_zipfile(path):
+    if not sound:
+        pass
+    elif zipfile.is_zipfile(path):
         ways += [mutate_archive] * 3
     elif content.startswith(b"PAR1"):
         ways += [mutate_parquet] * 3
@@ -101,7 +104,7 @@ def mutate_json(content: bytes, draw: Draw) -> bytes:
     """A value exchanged for one of another kind, or left out."""
     try:
         data = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return mutate_bytes(content, draw)
     if draw(st.integers(0, 19)) == 0:
         return b"[" * 100_000 + b"]" * 100_000
@@ -114,7 +117,7 @@ def _exchanged(data: Any, draw: Draw) -> Any:
     """The data with one place of it changed, drawn on the way down."""
     keys = list(data) if isinstance(data, dict) else list(range(len(data))) if isinstance(data, list) else []
     if not keys or draw(st.integers(0, 9)) == 0:
-        return draw(VALUES)
+        return copy.deepcopy(draw(VALUES))  # it may be changed in its turn
     key = draw(st.sampled_from(keys))
     match draw(st.integers(0, 9)):
         case 0:

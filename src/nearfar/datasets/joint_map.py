@@ -121,7 +121,10 @@ class JointMap:
             raise InputError(f"{where}: unknown keys {unknown}; expected {sorted(optional | {'skeleton', 'joints'})}")
         if not isinstance(data["skeleton"], str):
             raise InputError(f"{where}: skeleton: expected a name, got {data['skeleton']!r}")
-        skeleton = get_skeleton(data["skeleton"])
+        try:
+            skeleton = get_skeleton(data["skeleton"])
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
         joints = _table(data["joints"], f"{where}: joints")
         absent = data.get("absent", [])
         if not isinstance(absent, list) or not all(isinstance(joint, str) for joint in absent):
