@@ -155,7 +155,10 @@ def carry_out(measurements: Iterable[Measurement], place: Place, workers: int) -
                     future.result()
                     done.add(going.pop(future))
                     bar.update()
-        except BaseException:
+        except BaseException as error:
+            if not isinstance(error, KeyboardInterrupt):  # which the children have got too, and save a checkpoint
+                for child in multiprocessing.active_children():
+                    child.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return {m: read_json(_report_path(m, place)) for m in asked}
