@@ -172,10 +172,7 @@ def make_h36m(form: str) -> Callable[[Path], None]:
         if form == "npz":
             samples.write_detections_npz(folder / "data_2d_h36m_sh_ft_h36m.npz", samples.detections(source))
         elif form == "h5":
-            samples.write_cameras_h5(folder / "cameras.h5", samples.other_cameras())
             samples.write_detections_h5(folder, samples.detections(source))
-        else:
-            samples.write_xml(folder / "metadata.xml", samples.other_cameras())
 
     return make
 

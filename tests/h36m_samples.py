@@ -1,4 +1,4 @@
-"""Small Human3.6M folders in the three published forms, all from one random source."""
+"""Small Human3.6M folders in the three published forms, all from one random source, with made-up cameras."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cdflib
 import h5py
 import numpy as np
 
-from nearfar.datasets.h36m.cameras import Camera, published_cameras
+from nearfar.datasets.h36m.cameras import Camera
 from nearfar.datasets.h36m.names import ACTIONS, CAMERAS, SUBJECTS
 
 SMALL = ("Directions 1", "Photo", "Photo 1", "WalkDog", "Walking 2")
@@ -28,19 +28,27 @@ def motion(subjects=SUBJECTS, clips=SMALL, frames=4, seed=0):
 
 
 def other_cameras(seed=0):
-    """Cameras somewhat off the published ones."""
+    """(subject, name) -> a camera: about 5 m off, one in each quarter of the room, looking at its middle from 1.5 m."""
     rng = np.random.default_rng(seed)
-    return {
-        (subject, name): Camera(
-            name,
-            camera.rotation @ euler(rng.normal(size=3) * 0.01),
-            camera.centre + rng.normal(size=3) * 100,
-            camera.intrinsics + rng.normal(size=4) * 0,
-            camera.radial,
-            camera.tangential,
-        )
-        for (subject, name), camera in published_cameras().by_view.items()
+    lenses = {
+        name: (rng.normal([1150, 1150, 512, 506], 4), rng.normal([-0.2, 0.2, 0], 0.01), rng.normal(size=2) * 1e-3)
+        for name in CAMERAS
     }
+    return {
+        (subject, name): Camera(name, *place(np.pi / 4 + i * np.pi / 2, rng), *lenses[name])
+        for subject in SUBJECTS
+        for i, name in enumerate(CAMERAS)
+    }
+
+
+def place(azimuth, rng):
+    """Rotation and centre."""
+    centre = np.array([5000 * np.cos(azimuth), 5000 * np.sin(azimuth), 1500]) + rng.normal(size=3) * 100
+    forward = [0, 0, 900] - centre
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0, 0, 1])
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward]) @ euler(rng.normal(size=3) * 0.02), centre
 
 
 def euler(angles):
@@ -90,8 +98,48 @@ def write_cameras_h5(path: Path, cameras):
             group["Name"] = np.array([[ord(letter)] for letter in name], np.uint16)
 
 
-def write_cdf(folder: Path, source):
+def quaternion_of(R):
+    """w, x, y, z of a rotation: the eigenvector of its 4 x 4 form (Bar-Itzhack, 2000)."""
+    trace, twist = np.trace(R), [R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]
+    K = np.block([[np.array([[trace]]), np.array([twist])], [np.array([twist]).T, R + R.T - trace * np.eye(3)]])
+    return np.linalg.eigh(K)[1][:, -1]
+
+
+def code_of(cameras):
+    """VideoPose3D's common/h36m_dataset.py in outline: other code around the two assignments, withheld subjects empty."""
+    lenses = "".join(
+        f"    {{\n        'id': '{name}',\n        'center': {camera.intrinsics[2:].tolist()},\n"
+        f"        'focal_length': {camera.intrinsics[:2].tolist()},\n"
+        f"        'radial_distortion': {camera.radial.tolist()},\n"
+        f"        'tangential_distortion': {camera.tangential.tolist()},\n"
+        "        'res_w': 1000,\n        'azimuth': 70, # Only used for visualization\n    },\n"
+        for name, camera in ((name, cameras[1, name]) for name in CAMERAS)
+    )
+    places = ""
+    for subject in range(1, 12):
+        places += f"    'S{subject}': [\n"
+        for camera in (cameras.get((subject, name)) for name in CAMERAS):
+            places += "        {},\n" if camera is None else (
+                f"        {{\n            'orientation': {quaternion_of(camera.rotation.T).tolist()},\n"
+                f"            'translation': {camera.centre.tolist()},\n        }},\n"
+            )  # fmt: skip
+        places += "    ],\n"
+    return (
+        "import copy\nfrom common.skeleton import Skeleton\n\nh36m_skeleton = Skeleton(parents=[-1, 0])\n\n"
+        f"h36m_cameras_intrinsic_params = [\n{lenses}]\n\nh36m_cameras_extrinsic_params = {{\n{places}}}\n\n"
+        "class Human36mDataset:\n    def __init__(self, path):\n"
+        "        self._cameras = copy.deepcopy(h36m_cameras_extrinsic_params)\n"
+    )
+
+
+def write_code(path: Path, cameras):
+    path.write_text(code_of(cameras))
+
+
+def write_cdf(folder: Path, source, cameras=None):
     """The authors' archive, with the other names of subject 1's clips, and a clip of no action."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_xml(folder / "metadata.xml", cameras or other_cameras())
     for (subject, clip), joints in source.items():
         name = clip.replace("Photo", "TakingPhoto").replace("WalkDog", "WalkingDog") if subject == 1 else clip
         path = folder / f"S{subject}" / "MyPoseFeatures" / "D3_Positions" / f"{name}.cdf"
@@ -104,8 +152,10 @@ def write_cdf(folder: Path, source):
         (path.parent / "_ALL 1.cdf").write_bytes(b"not of any action")
 
 
-def write_h5(folder: Path, source):
+def write_h5(folder: Path, source, cameras=None):
     """3d-pose-baseline's archive."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_cameras_h5(folder / "cameras.h5", cameras or other_cameras())
     for (subject, clip), joints in source.items():
         path = folder / f"S{subject}" / "MyPoses" / "3D_positions" / f"{clip}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,9 +163,10 @@ def write_h5(folder: Path, source):
             file["3D_positions"] = joints.reshape(-1, 96).T.astype(np.float64)
 
 
-def write_npz(folder: Path, source):
+def write_npz(folder: Path, source, cameras=None):
     """VideoPose3D's file."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_code(folder / "h36m_dataset.py", cameras or other_cameras())
     positions = {}
     for (subject, clip), joints in source.items():
         positions.setdefault(f"S{subject}", {})[clip] = (joints / 1000).astype("float32")

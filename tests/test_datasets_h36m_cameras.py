@@ -7,15 +7,15 @@ import dataclasses
 import h5py
 import numpy as np
 import pytest
-from h36m_samples import other_cameras, w0_of, write_cameras_h5, write_xml
+from h36m_samples import code_of, other_cameras, w0_of, write_cameras_h5, write_code, write_xml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nearfar.datasets.h36m.cameras import (
+    cameras_from_code,
     cameras_from_h5,
     cameras_from_xml,
     find_cameras,
-    published_cameras,
 )
 from nearfar.errors import InputError
 
@@ -28,16 +28,21 @@ def same_cameras(first, second):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_both_files_say_the_same(tmp_path, seed):
+def test_the_three_files_say_the_same(tmp_path, seed):
     cameras = other_cameras(seed)
     write_xml(tmp_path / "metadata.xml", cameras)
     write_cameras_h5(tmp_path / "cameras.h5", cameras)
     same_cameras(cameras_from_xml(tmp_path / "metadata.xml").by_view, cameras)
     same_cameras(cameras_from_h5(tmp_path / "cameras.h5").by_view, cameras)
+    write_code(tmp_path / "h36m_dataset.py", cameras)
+    same_cameras(cameras_from_code(tmp_path / "h36m_dataset.py").by_view, cameras)
 
 
-def test_the_folders_own_cameras_come_first(tmp_path):
-    assert find_cameras(tmp_path) is published_cameras()
+def test_which_file_comes_first(tmp_path):
+    with pytest.raises(InputError, match=r"no cameras: expected metadata\.xml"):
+        find_cameras(tmp_path)
+    write_code(tmp_path / "h36m_dataset.py", other_cameras())
+    assert find_cameras(tmp_path).source == "h36m_dataset.py"
     write_cameras_h5(tmp_path / "cameras.h5", other_cameras())
     assert find_cameras(tmp_path).source == "cameras.h5"
     write_xml(tmp_path / "metadata.xml", other_cameras())
@@ -49,7 +54,7 @@ def xml(w0, head=""):
 
 
 def numbers(**changes):
-    values = w0_of(published_cameras().by_view)
+    values = w0_of(other_cameras())
     for place, value in changes.items():
         values[int(place[1:])] = value
     return " ".join(map(repr, values.tolist()))
@@ -83,7 +88,7 @@ def test_bad_xml(tmp_path, text, message):
 def test_the_first_w0_counts(tmp_path):
     path = tmp_path / "metadata.xml"
     path.write_text(f"<m><x>7</x><w0>\n[{numbers()}]\n</w0><w0>[1 2]</w0></m>")
-    same_cameras(cameras_from_xml(path).by_view, published_cameras().by_view)
+    same_cameras(cameras_from_xml(path).by_view, other_cameras())
 
 
 def test_bad_h5(tmp_path):
@@ -97,7 +102,7 @@ def test_bad_h5(tmp_path):
         ("p", None, r"missing arrays \['subject5/camera2/p'\]"),
         ("f", "text", "subject5/camera2/f: expected an array of numbers"),
     ]:
-        write_cameras_h5(path, published_cameras().by_view)
+        write_cameras_h5(path, other_cameras())
         with h5py.File(path, "a") as file:
             del file["subject5/camera2"][key]
             if value is not None:
@@ -115,6 +120,68 @@ def test_damaged_xml(tmp_path_factory, data):
     path.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
     try:
         cameras = cameras_from_xml(path).by_view
+    except InputError:
+        return
+    assert len(cameras) == 28
+
+
+CODE = code_of(other_cameras())
+LENSES, PLACES = "h36m_cameras_intrinsic_params", "h36m_cameras_extrinsic_params"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", f"no {LENSES} and no {PLACES}: expected VideoPose3D's common/h36m_dataset.py"),
+        (CODE.replace(PLACES, "places"), f"no {PLACES}: expected"),
+        (CODE[: len(CODE) // 2], "not Python, or damaged .*was never closed"),
+        (f"{LENSES} = open('ran', 'w')\n{PLACES} = {{}}\n", "line 1: h36m_cameras_intrinsic_params: expected plain numbers"),
+        (f"{LENSES} = [{{[]: 1}}]\n", "expected plain numbers"),
+        (f"{LENSES} = {'9' * 400} + 1j\n", "expected plain numbers"),
+        (f"{LENSES} = {'(' * 5000}\n", "not Python, or damaged"),
+        (f"{LENSES} = {'-' * 50_000}1\n", "not Python, or damaged"),
+        (f"{LENSES} = {'1+' * 30_000}1\n", "not Python, or damaged"),
+        (f"{LENSES} = {'9' * 5000}\n", "not Python, or damaged"),
+        ("x = 1  #" + "x" * (1 << 17), r"h36m_dataset\.py: 131080 bytes, more than the 131072 that are read"),
+        (f"{LENSES} = []\n{PLACES} = {{}}\n", rf"{LENSES}, 0: expected 0, got \[\]"),
+        (f"{LENSES} = 5\n{PLACES} = {{}}\n", rf"{LENSES}, 0: expected 0, got 5"),
+        (CODE.replace("'58860488'", "'5'"), rf"{LENSES}, 2: id: expected '58860488', got '5'"),
+        (CODE.replace("'S9'", "'S19'"), rf"{PLACES}, S9, 0: expected 'S9', got"),
+        (CODE.replace("'orientation': [", "'orientation': [0.5, "), "S1, 0: orientation: expected 4 numbers, got"),
+        (CODE.replace("'orientation': [", "'orientation': [9e99 and "), "line .*: expected plain numbers"),
+        (CODE.replace("'orientation': [", "'orientation': [1, 0, 0, 1], 'x': ["), "S1, 0: orientation: expected a quaternion of length 1"),
+        (CODE.replace("'translation': [", f"'translation': [1{'0' * 400}, 1, 1], 'x': ["), "translation: a number too large"),
+        (CODE.replace("'translation': [", "'translation': [1, 1, 1], 'x': ["), "S1, 0, camera 54138969: expected pixels and"),
+        (CODE.replace("'center': [", "'center': ['"), "not Python, or damaged"),
+        (CODE.replace("'center': ", "'center': 'x', 'x': "), "0: center: expected 2 numbers, got 'x'"),
+        (CODE.replace("'center'", "'centre'"), "0: expected 'center', got {"),
+    ],
+)  # fmt: skip
+def test_bad_code(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "h36m_dataset.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        cameras_from_code(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    assert sorted(tmp_path.iterdir()) == [path]  # nothing of it was run
+
+
+def test_code_is_read_and_not_run(tmp_path):
+    (path := tmp_path / "h36m_dataset.py").write_text(f"raise SystemExit\n{CODE}\nraise SystemExit('\\d')\n")
+    same_cameras(cameras_from_code(path).by_view, other_cameras())
+
+
+@given(st.data())
+def test_damaged_code(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "damaged.py"
+    content = bytearray(CODE.encode())
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
+    try:
+        cameras = cameras_from_code(path).by_view
     except InputError:
         return
     assert len(cameras) == 28

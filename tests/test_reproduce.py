@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from h36m_samples import SUBJECTS, detections, motion, write_cameras_h5, write_detections_h5, write_h5
+from h36m_samples import SUBJECTS, detections, motion, write_detections_h5, write_h5
 from lsp_samples import merged, write_merged
 
 from nearfar.cli import main
-from nearfar.datasets.h36m.cameras import published_cameras
 from nearfar.errors import InputError
 from nearfar.poses import PoseSet
 from nearfar.reproduce import EXPERIMENTS
@@ -156,7 +155,6 @@ def test_human36m_and_lsp_files_run_end_to_end(tmp_path: Path) -> None:
     """Table 2 with detections from Human3.6M's HDF5 form; figures 3 and 5 from relative_depth_lsp_v1.json."""
     source = motion(subjects=SUBJECTS, frames=24)
     write_h5(tmp_path / "h36m", source)
-    write_cameras_h5(tmp_path / "h36m" / "cameras.h5", published_cameras().by_view)
     write_detections_h5(tmp_path / "h36m", detections(source))
     (tmp_path / "lsp").mkdir()
     write_merged(tmp_path / "lsp" / "relative_depth_lsp_v1.json", merged(images=60))

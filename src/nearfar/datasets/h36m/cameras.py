@@ -1,16 +1,16 @@
-"""Human3.6M's cameras: from ``metadata.xml`` or ``cameras.h5`` in the folder, else as VideoPose3D published them.
+"""Human3.6M's cameras, from ``metadata.xml``, ``cameras.h5`` or ``h36m_dataset.py`` in the folder.
 
 Four cameras, whose lenses are the same for all subjects and whose places were calibrated anew for each.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
+import ast
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 from xml.parsers import expat
 
@@ -21,8 +21,17 @@ from nearfar.camera import project_distorted, world_to_camera
 from nearfar.datasets.h36m.names import CAMERAS, SUBJECTS
 from nearfar.datasets.hdf5 import read_hdf5
 from nearfar.errors import InputError
+from nearfar.files import read_text
 
-__all__ = ["Camera", "Cameras", "cameras_from_h5", "cameras_from_xml", "find_cameras", "published_cameras"]
+__all__ = [
+    "CAMERA_FILES",
+    "Camera",
+    "Cameras",
+    "cameras_from_code",
+    "cameras_from_h5",
+    "cameras_from_xml",
+    "find_cameras",
+]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -33,6 +42,10 @@ _SUBJECTS_IN_XML = 11
 _PLACES, _LENSES = (len(CAMERAS), _SUBJECTS_IN_XML, 6), (len(CAMERAS), 9)
 _NUMBERS = 300
 _MOST_XML_BYTES, _MOST_W0_CHARACTERS = 1 << 25, 1 << 16
+_MOST_CODE_BYTES = 1 << 17
+_INTRINSIC, _EXTRINSIC = "h36m_cameras_intrinsic_params", "h36m_cameras_extrinsic_params"
+_BAD_CODE = (SyntaxError, ValueError, TypeError, OverflowError, RecursionError, MemoryError)
+"""What Python raises for source, and for literals in it, that it cannot read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,31 +91,16 @@ class Cameras:
 
 
 def find_cameras(folder: Path) -> Cameras:
-    """The cameras of a folder: from its ``metadata.xml``, else its ``cameras.h5``, else the published numbers.
+    """The cameras of a folder, from the first of `CAMERA_FILES` that is there.
 
     Raises:
-        InputError: the file is damaged, or its numbers are not those of cameras.
+        InputError: there is none, the file is damaged, or its numbers are not those of cameras.
     """
-    if (path := folder / "metadata.xml").exists():
-        return cameras_from_xml(path)
-    if (path := folder / "cameras.h5").exists():
-        return cameras_from_h5(path)
-    return published_cameras()
-
-
-@cache
-def published_cameras() -> Cameras:
-    """The parameters that VideoPose3D states in its code, which its ``.npz`` files need (`calibration.toml`)."""
-    text = (resources.files("nearfar.datasets.h36m") / "calibration.toml").read_text("utf-8")
-    data = tomllib.loads(text)
-    cameras = []
-    for subject in SUBJECTS:
-        for name in CAMERAS:
-            place, lens = data["place"][f"subject{subject}"][name], data["lens"][name]
-            rotation = _quaternion_to_rotmat(np.array(place["orientation"])).T
-            numbers = [*lens["focal"], *lens["principal"], *lens["radial"], *lens["tangential"]]
-            cameras.append((subject, _camera(name, rotation, place["centre"], numbers, "calibration.toml")))
-    return _gather(cameras, "as published with VideoPose3D")
+    for name, (read, _) in CAMERA_FILES.items():
+        if (path := folder / name).exists():
+            return read(path)
+    expected = ", or ".join(f"{name} ({origin})" for name, (_, origin) in CAMERA_FILES.items())
+    raise InputError(f"{folder}: no cameras: expected {expected}")
 
 
 def cameras_from_xml(path: Path) -> Cameras:
@@ -152,6 +150,44 @@ def cameras_from_h5(path: Path) -> Cameras:
         lens = np.concatenate([f, c, k, p]).astype(np.float64)
         cameras.append((subject, _camera(name, R.reshape(3, 3).T, T, lens, f"{path}: {group}")))
     return _gather(cameras, path.name)
+
+
+def cameras_from_code(path: Path) -> Cameras:
+    """Read a copy of VideoPose3D's ``common/h36m_dataset.py``: what two of its assignments say; nothing of it is run.
+
+    ``h36m_cameras_intrinsic_params`` lists the four cameras (``id``, ``focal_length``, ``center``,
+    ``radial_distortion``, ``tangential_distortion``; pixels), ``h36m_cameras_extrinsic_params`` for each subject the
+    four ``orientation`` (the quaternion w, x, y, z that turns the camera's axes into the world's) and ``translation``
+    (the position, mm).
+
+    Raises:
+        InputError: no such file, no Python, an assignment missing or no literal, or other numbers.
+    """
+    literals = _literals(path, (_INTRINSIC, _EXTRINSIC))
+    cameras = []
+    for i, name in enumerate(CAMERAS):
+        where = f"{path}: {_INTRINSIC}, {i}"
+        lens = _part(literals[_INTRINSIC], i, where)
+        if (got := _part(lens, "id", where)) != name:
+            raise InputError(f"{where}: id: expected {name!r}, got {short(got)}")
+        counts = {"focal_length": 2, "center": 2, "radial_distortion": 3, "tangential_distortion": 2}
+        numbers = np.concatenate([_floats(lens, key, count, where) for key, count in counts.items()])
+        for subject in SUBJECTS:
+            where = f"{path}: {_EXTRINSIC}, S{subject}, {i}"
+            place = _part(_part(literals[_EXTRINSIC], f"S{subject}", where), i, where)
+            q, centre = _floats(place, "orientation", 4, where), _floats(place, "translation", 3, where)
+            if not (np.abs(q) < 1.01).all() or not abs(np.linalg.norm(q) - 1) < 1e-3:
+                raise InputError(f"{where}: orientation: expected a quaternion of length 1, got {q.tolist()}")
+            cameras.append((subject, _camera(name, _quaternion_to_rotmat(q).T, centre, numbers, where)))
+    return _gather(cameras, path.name)
+
+
+CAMERA_FILES: Mapping[str, tuple[Callable[[Path], Cameras], str]] = {
+    "metadata.xml": (cameras_from_xml, "of the authors' code"),
+    "cameras.h5": (cameras_from_h5, "of 3d-pose-baseline"),
+    "h36m_dataset.py": (cameras_from_code, "a copy of VideoPose3D's common/h36m_dataset.py"),
+}
+"""The files that cameras are read from, in the order in which they are looked for: their readers and origins."""
 
 
 def _gather(cameras: Iterable[tuple[int, Camera]], source: str) -> Cameras:
@@ -254,3 +290,43 @@ class _W0Reader:
 
     def _entity(self, name: str, *_: Any) -> None:
         raise InputError(f"it declares an entity ({name!r}), which metadata.xml does not")
+
+
+def _literals(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """What a Python file assigns to some names, outside of functions and classes: literals, for nothing is run."""
+    if path.is_file() and path.stat().st_size > _MOST_CODE_BYTES:
+        raise InputError(f"{path}: {path.stat().st_size} bytes, more than the {_MOST_CODE_BYTES} that are read")
+    text = read_text(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in its strings
+            statements = ast.parse(text).body
+    except _BAD_CODE as error:
+        raise InputError(f"{path}: not Python, or damaged ({error})") from None
+    found = {}
+    for node in (statement for statement in statements if isinstance(statement, ast.Assign)):
+        for name in [target.id for target in node.targets if isinstance(target, ast.Name) and target.id in names]:
+            try:
+                found[name] = ast.literal_eval(node.value)
+            except _BAD_CODE:
+                raise InputError(f"{path}: line {node.lineno}: {name}: expected plain numbers") from None
+    if missing := [name for name in names if name not in found]:
+        raise InputError(f"{path}: no {' and no '.join(missing)}: expected VideoPose3D's common/h36m_dataset.py")
+    return found
+
+
+def _part(data: Any, key: str | int, where: str) -> Any:
+    try:
+        return data[key]
+    except (KeyError, IndexError, TypeError):
+        raise InputError(f"{where}: expected {key!r}, got {short(data)}") from None
+
+
+def _floats(data: Any, key: str, count: int, where: str) -> FloatArray:
+    values = _part(data, key, where)
+    if type(values) is not list or len(values) != count or not {type(value) for value in values} <= {int, float}:
+        raise InputError(f"{where}: {key}: expected {count} numbers, got {short(values)}")
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        raise InputError(f"{where}: {key}: a number too large") from None

@@ -67,8 +67,7 @@ def load_h36m(
     protocol 2; its protocol 1 is subjects 1, 5, 6, 7, 8, 9 against 11, with PA-MPJPE.
 
     Args:
-        folder: the one that holds ``S1``, ``S5``, ... or ``data_3d_h36m.npz``; ``metadata.xml`` or ``cameras.h5`` in it
-            give the cameras, otherwise the numbers published with VideoPose3D do.
+        folder: the one that holds ``S1``, ``S5``, ... or ``data_3d_h36m.npz``, and one of `CAMERA_FILES`.
         split: "train" or "test".
         skeleton: of the result: ``h36m17``, ``h36m16``, ``lsp14``, ``human19`` or another that maps to; None takes that
             of the keypoints, ``h36m17`` where they are projected.
@@ -95,8 +94,8 @@ def load_h36m(
     source = get_skeleton("h36m17") if detected is None else detected.detector.skeleton
     target = source if skeleton is None else get_skeleton(skeleton)
     derived = remap(source, target).derived if detected is not None else ()
-    cameras = find_cameras(folder)
     form, clips = clips_of(folder, chosen)
+    cameras = find_cameras(folder)
     takes = [Take.read(clip, target, every) for clip in progress(clips, f"read h36m {split}")]
     views = [(take, cameras.by_view[take.clip.subject, name]) for take in takes for name in CAMERAS]
     if detected is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nearfar.datasets.h36m.cameras import Camera, find_cameras
+from nearfar.datasets.h36m.cameras import CAMERA_FILES, Camera, find_cameras
 from nearfar.datasets.h36m.detections import DETECTORS, Detector
 from nearfar.datasets.h36m.names import CAMERAS, SUBJECTS
 from nearfar.datasets.h36m.positions import PATTERNS, form_of, list_clips, missing_clips
@@ -33,11 +33,15 @@ def problems(folder: Path) -> list[str]:
         return [f"{path}: not unpacked: tar -xzf {path.name}" for path in packed] or expected
     try:
         clips = [clip for clip in list_clips(folder, form) if clip.subject in SUBJECTS]
-        cameras = find_cameras(folder)
     except InputError as error:
         return [str(error)]
+    cameras, found = None, []
+    try:
+        cameras = find_cameras(folder)
+    except InputError as error:
+        found.append(str(error))  # and motion alone is checked
     absent = sorted(set(SUBJECTS) - {clip.subject for clip in clips})
-    found = [f"{folder}: no motion of S{subject}: expected it in {PATTERNS[form]}" for subject in absent]
+    found += [f"{folder}: no motion of S{subject}: expected it in {PATTERNS[form]}" for subject in absent]
     found += [f"{folder}: {line}" for line in missing_clips(clips, form)]
     views: list[tuple[Take, Camera]] = []
     for clip in progress(clips, "check h36m"):
@@ -46,7 +50,7 @@ def problems(folder: Path) -> list[str]:
         except InputError as error:
             found.append(str(error))
         else:
-            views += [(take, cameras.by_view[clip.subject, name]) for name in CAMERAS]
+            views += [(take, cameras.by_view[clip.subject, name]) for name in CAMERAS if cameras is not None]
     for detector in DETECTORS.values():
         if detector.is_in(folder):
             found += _problems_of_detections(folder, detector, views)
@@ -105,11 +109,13 @@ Under Download, take Poses, D3 Positions of S1, S5, S6, S7, S8, S9 and S11: Pose
 Take the code (code-v1.2.zip) too: metadata.xml in it has the cameras.
 Put all of it into one folder and unpack there: for f in Poses_D3_Positions_S*.tgz; do tar -xzf "$f"; done
 Copy metadata.xml beside S1.
+Instead of all this, data_3d_h36m.npz, made as VideoPose3D's DATASETS.md says, with a copy of its
+common/h36m_dataset.py beside it, which has the cameras.
 Detections, if wanted: data_2d_h36m_cpn_ft_h36m_dbb.npz as VideoPose3D's DATASETS.md says, into the same folder.""",
     layout="\n".join(
         [
             *PATTERNS.values(),
-            "metadata.xml or cameras.h5 (optional)",
+            f"one of {', '.join(CAMERA_FILES)} (cameras)",
             *(f"{detector.npz} (optional)" for detector in DETECTORS.values()),
             *(f"S*/{detector.folder}/*.h5 (optional)" for detector in DETECTORS.values() if detector.folder),
         ]
