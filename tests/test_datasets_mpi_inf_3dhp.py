@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 from damaged import damage, reads_or_refuses
@@ -9,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nearfar.camera import project
+from nearfar.cli import main
 from nearfar.datasets.mpi_inf_3dhp import (
     SOURCE,
     TEST_CAMERAS,
@@ -19,7 +23,10 @@ from nearfar.datasets.mpi_inf_3dhp import (
 )
 from nearfar.datasets.mpi_inf_3dhp.reading import ACTIVITIES, SEQUENCES
 from nearfar.errors import InputError
+from nearfar.lifting import Lifter, load
+from nearfar.lifting.network import build_network
 from nearfar.poses import Category, PoseSet
+from nearfar.presets import NetworkConfig
 from nearfar.skeleton import get_skeleton
 
 io = pytest.importorskip("scipy.io")
@@ -367,6 +374,69 @@ def test_source(whole):
     assert report["all"]["pck_150mm"] == 1
     train = next(SOURCE.prepare(whole, "mpi3dhp28"))
     assert train.poses.skeleton == TRAIN
+
+
+@pytest.fixture(scope="module")
+def prepared(whole, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    assert main(["data", "prepare", "mpi_inf_3dhp", str(whole), "--out", str(folder)]) == 0
+    return folder
+
+
+def evaluate(*arguments):
+    return main(["evaluate", "--protocol", "mpi_inf_3dhp", *map(str, arguments)])
+
+
+def test_evaluate_by_the_protocol(prepared, tmp_path, capsys):
+    """A test file on the 17 joints in another order than the lifter's gives what the report gives."""
+    truth = PoseSet.load(prepared / "test_universal.npz").remap("mpi3dhp17")
+    truth.save(tmp_path / "data.npz")
+    capsys.readouterr()
+    files = ("--json", tmp_path / "a.json", "--markdown", tmp_path / "a.md")
+    assert evaluate("--data", tmp_path / "data.npz", *files) == 0
+    lifted = load("default").lift_poses(truth.remap("h36m17")).remap("mpi3dhp17")
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert report.pop("weights") == "default"
+    assert report.pop("data") == str(tmp_path / "data.npz")
+    assert report.pop("protocol") == "mpi_inf_3dhp"
+    assert report.keys() == {"all", "per_activity", "per_sequence"}
+    expected = mpi_inf_3dhp_report(lifted.joints, truth)
+    assert report["all"]["mpjpe"] == pytest.approx(expected["all"]["mpjpe"], rel=1e-4)
+    assert report["all"]["mpjpe"] > 100  # of random joints
+    assert report["all"]["frames"] == len(truth) == 30
+    assert report["per_activity"].keys() == expected["per_activity"].keys()
+    assert report["per_sequence"]["TS1"]["auc"] == pytest.approx(expected["per_sequence"]["TS1"]["auc"], abs=2e-3)
+    table = (tmp_path / "a.md").read_text()
+    assert table == capsys.readouterr().out
+    lines = table.splitlines()
+    assert lines[0] == (
+        "| | Head | Neck | Shou | Elbow | Wrist | Hip | Knee | Ankle | PCK@150 mm | AUC | MPJPE, mm | frames |"
+    )
+    names = ["all", *report["per_activity"], *report["per_sequence"]]
+    assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {name}" for name in names]
+    assert {line.count("|") for line in lines} == {14}
+    assert f"{report['all']['pck_150mm']:.3f} | {report['all']['auc']:.3f} | " in lines[2]
+
+
+def test_evaluate_by_the_protocol_what_has_not_its_joints(prepared, tmp_path, capsys):
+    def refused(*arguments):
+        capsys.readouterr()
+        assert evaluate(*arguments, "--json", tmp_path / "a.json") == 2
+        assert not (tmp_path / "a.json").exists()
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    Lifter(build_network(NetworkConfig(width=8), get_skeleton("lsp14")).eval()).save(tmp_path / "lsp.safetensors")
+    line = refused("--data", prepared / "test.npz", "--weights", tmp_path / "lsp.safetensors")
+    assert line.endswith("MPI-INF-3DHP protocol: skeleton 'lsp14' lacks the joints mid_hip, mid_spine, chin")
+    PoseSet.load(prepared / "test.npz").remap("lsp14").save(tmp_path / "lsp.npz")
+    line = refused("--data", tmp_path / "lsp.npz", "--weights", tmp_path / "lsp.safetensors")
+    assert "lacks the joints mid_hip, mid_spine, chin" in line
+    assert "not with --figure or --labels" in refused("--data", prepared / "test.npz", "--figure", tmp_path / "a.png")
+    assert "not with --figure or --labels" in refused("--data", prepared / "test.npz", "--labels", tmp_path / "a.csv")
+    poses = PoseSet.load(prepared / "test.npz")
+    dataclasses.replace(poses, frame="world").save(tmp_path / "world.npz")
+    assert "must be in the camera's frame" in refused("--data", tmp_path / "world.npz")
 
 
 def test_problems_are_named_all_at_once(tmp_path):

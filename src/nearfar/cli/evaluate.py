@@ -6,12 +6,16 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from nearfar.errors import InputError
 from nearfar.keypoint_noise import KeypointNoise
+
+if TYPE_CHECKING:
+    from nearfar.lifting import Lifter
+    from nearfar.poses import PoseSet
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Evaluate:
     """Poses with keypoints, and joints unless --labels is given: any file of poses that nearfar reads."""
     labels: Path | None = None
     """Relative labels of these poses to measure against, instead of 3D."""
+    protocol: Literal["default", "mpi_inf_3dhp"] = "default"
+    """How to measure against 3D: "mpi_inf_3dhp" as the code published with that data set does, on its test files."""
     noise: KeypointNoise = KeypointNoise()  # noqa: RUF009 (frozen)
     """Noise to add to the keypoints first."""
     seed: int = 0
@@ -44,12 +50,16 @@ class Evaluate:
         import numpy as np
 
         from nearfar.datasets import load_labels, load_poses
-        from nearfar.evaluation import evaluate, evaluate_labels, report_markdown
+        from nearfar.evaluation import evaluate_labels
         from nearfar.files import write_text
         from nearfar.lifting import load
 
         if self.labels is not None and (self.figure is not None or self.markdown is not None):
             raise InputError("--figure and --markdown are for 3D errors; with --labels use --json")
+        if self.protocol != "default" and (self.figure is not None or self.labels is not None):
+            raise InputError(
+                f"--protocol {self.protocol} goes with --json and --markdown, not with --figure or --labels"
+            )
         if self.figure is not None:
             from nearfar.viewing.figures import check_suffix
 
@@ -67,8 +77,8 @@ class Evaluate:
             return
         if poses.joints is None:
             raise InputError(f"{self.data}: has no 3D joints to measure against; with relative labels, give --labels")
-        report |= evaluate(lifter, poses)
-        table = report_markdown({self.weights: report})
+        measured, table = self._measure(lifter, poses)
+        report |= measured
         self._write_json(report)
         if self.markdown is not None:
             write_text(self.markdown, table)
@@ -77,6 +87,18 @@ class Evaluate:
 
             save_figure(evaluation_figure(report), self.figure)
         print(table, end="")
+
+    def _measure(self, lifter: Lifter, poses: PoseSet) -> tuple[dict[str, Any], str]:
+        """The report, and its headline figures as a Markdown table."""
+        if self.protocol == "mpi_inf_3dhp":
+            from nearfar.datasets.mpi_inf_3dhp import mpi_inf_3dhp_markdown, mpi_inf_3dhp_report
+
+            report = mpi_inf_3dhp_report(lifter.lift_poses(poses), poses)
+            return {"protocol": self.protocol, **report}, mpi_inf_3dhp_markdown(report)
+        from nearfar.evaluation import evaluate, report_markdown
+
+        report = evaluate(lifter, poses)
+        return report, report_markdown({self.weights: report})
 
     def _write_json(self, report: dict[str, Any]) -> None:
         from nearfar.files import write_text

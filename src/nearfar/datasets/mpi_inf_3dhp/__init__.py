@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nearfar.datasets.joining import join_poses
 from nearfar.datasets.mpi_inf_3dhp.calibration import TEST_CAMERAS, Calibration, read_calibration
-from nearfar.datasets.mpi_inf_3dhp.protocol import mpi_inf_3dhp_report
+from nearfar.datasets.mpi_inf_3dhp.protocol import mpi_inf_3dhp_markdown, mpi_inf_3dhp_report
 from nearfar.datasets.mpi_inf_3dhp.reading import (
     CITATION,
     LICENCE,
@@ -26,6 +26,7 @@ __all__ = [
     "Calibration",
     "load_test_sequence",
     "load_train_sequence",
+    "mpi_inf_3dhp_markdown",
     "mpi_inf_3dhp_report",
     "read_calibration",
 ]
