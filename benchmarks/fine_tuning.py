@@ -2,12 +2,12 @@
 
     python benchmarks/fine_tuning.py --data BENCHMARK_FOLDER --out runs/fine_tuning
 
-A lifter is trained on synthetic motion alone (preset default, 8 epochs, exact labels of the synthetic people). It is
-then tuned on keypoints of the CMU benchmark's train_labels.npz: of n images 5 random pairs each, every pair answered by
-k workers of the simulated crowd of `nearfar.consensus` (the 3D is used to simulate their answers and for nothing else).
-Limb lengths are those of the synthetic people, kept with the weights. The learning rate, and whether answers are merged
-first, are chosen once, on val, by the share of val's labels in the right order (4,000 images, 5 answers a pair); test
-is then read once a row.
+A lifter is trained on synthetic motion alone, with exact labels of the synthetic people. It is then tuned on keypoints
+of the CMU benchmark: of n images 5 random pairs each, every pair answered by k workers of the simulated crowd of
+`nearfar.consensus`, and merged. CMU's 3D is used to simulate the answers and for nothing else; limb lengths are those
+of the synthetic people, kept with the weights. The learning rate, and whether as many labels of synthetic people are
+mixed in (rehearsal), are chosen once, on val, by the share of val's labels in the right order (4,000 images, 5 answers
+a pair); test is then read once a row. Both the paper's lifter and ours are tuned.
 """
 
 from __future__ import annotations
@@ -29,32 +29,49 @@ from nearfar.files import write_text
 from nearfar.labels import RelativeLabels, labels_from_joints, random_pairs
 from nearfar.lifting import Lifter, load
 from nearfar.poses import PoseSet
-from nearfar.presets import PRESETS, LossConfig, TrainingConfig
+from nearfar.presets import PRESETS, LossConfig
 from nearfar.synthetic import synthetic_poses
 from nearfar.training import train
 
 PAIRS = 5
-STEPS = 500
 IMAGES = (250, 1000, 4000, 16000)
 ANSWERS = (1, 3, 5, 9)
 CHOSEN_ON = (4000, 5)
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a lifter is made from synthetic motion and then tuned.
+
+    Attributes:
+        preset: of the start; the paper's also carries its optimiser over, as the paper does.
+        frames, epochs: moments of synthetic motion, each seen by two cameras, and passes over them.
+        loss: of tuning.
+        steps: of tuning, about.
+        rates: learning rates to choose from.
+    """
+
+    preset: str
+    frames: int
+    epochs: int
+    loss: LossConfig
+    steps: int
+    rates: tuple[float, ...]
+
+
+_LIKELIHOOD = dataclasses.replace(PRESETS["crowd"].loss, order_scale=100.0, limb_weight=20.0)
+RECIPES = (
+    Recipe("paper", 28_750, 8, PRESETS["paper"].loss, 2000, (1e-3, 1e-4)),
+    Recipe("default", 115_000, 8, _LIKELIHOOD, 500, (3e-5, 1e-4)),
+)
+
+
+@dataclass(frozen=True)
 class Choice:
-    """How to tune: on merged labels, or on the answers themselves, each a sample; learning rate; likelihood; limbs."""
+    """What is chosen on val."""
 
     learning_rate: float
-    merged: bool
-
-    @property
-    def loss(self) -> LossConfig:
-        """The calibrated likelihood: 400 mm for single answers, steeper for merged labels, more of which are right."""
-        scale, limbs = (100.0, 10.0) if self.merged else (400.0, 5.0)
-        return dataclasses.replace(PRESETS["crowd"].loss, order_scale=scale, limb_weight=limbs)
-
-
-CHOICES = tuple(Choice(rate, merged) for merged in (True, False) for rate in (1e-5, 3e-5, 1e-4))
+    rehearsal: bool
 
 
 @dataclass(frozen=True)
@@ -65,57 +82,103 @@ class Arguments:
     """Folder of the CMU benchmark."""
     out: Path = Path("runs/fine_tuning")
     """Folder of the runs and of fine_tuning.json and .md."""
-    start_epochs: int = 8
-    """Epochs on synthetic motion."""
     seed: int = 0
     """Of everything."""
 
 
+@dataclass(frozen=True)
+class Study:
+    """One recipe on one benchmark."""
+
+    recipe: Recipe
+    arguments: Arguments
+
+    @property
+    def start(self) -> Path:
+        """The run on synthetic motion."""
+        return self.arguments.out / f"{self.recipe.preset}_start_seed{self.arguments.seed}"
+
+    def synthetic(self) -> tuple[PoseSet, RelativeLabels]:
+        """Synthetic people, whose 3D goes into their labels and mean limb lengths only."""
+        poses = synthetic_poses(self.recipe.frames, seed=2018, views=2, fps=3)
+        rng = np.random.default_rng([self.arguments.seed, 1])
+        labels = labels_from_joints(poses, random_pairs(poses.skeleton, len(poses), 1, rng))
+        return dataclasses.replace(poses, joints=None), labels
+
+    def train_start(self) -> Lifter:
+        """The lifter that has seen synthetic motion only."""
+        if not (self.start / "weights.safetensors").exists():
+            config = PRESETS[self.recipe.preset]
+            config = dataclasses.replace(config, epochs=self.recipe.epochs, seed=self.arguments.seed)
+            train(*self.synthetic(), config, self.start, resume=True)
+        return load(self.start / "weights.safetensors")
+
+    def tune(self, seen: PoseSet, images: int, answers: int, choice: Choice) -> tuple[Lifter, float]:
+        """The lifter after tuning, and the share of the crowd's labels that is right."""
+        seed = self.arguments.seed
+        poses, labels, right = crowd_labels(seen, images, answers, seed)
+        kind = "rehearsed" if choice.rehearsal else "plain"
+        name = f"{self.recipe.preset}_{images}_images_{answers}_answers_{kind}_rate{choice.learning_rate:g}_seed{seed}"
+        folder = self.arguments.out / name
+        if (folder / "weights.safetensors").exists():
+            return load(folder / "weights.safetensors"), right
+        if choice.rehearsal:
+            poses, labels = mixed((poses, labels), self.synthetic())
+        base = PRESETS[self.recipe.preset]
+        config = dataclasses.replace(
+            base,
+            loss=self.recipe.loss,
+            optimiser=dataclasses.replace(base.optimiser, learning_rate=choice.learning_rate),
+            epochs=max(1, round(self.recipe.steps / -(-len(labels) // base.batch_size))),
+            labels_used="each",
+            seed=seed,
+        )
+        file = "checkpoint.safetensors" if self.recipe.preset == "paper" else "weights.safetensors"
+        return train(poses, labels, config, folder, init=self.start / file, resume=True), right
+
+    def choose(self, seen: PoseSet, val: PoseSet, labels: RelativeLabels) -> Choice:
+        """The choice that puts most of val's labelled pairs in the right order; val's 3D is not looked at."""
+        found = {}
+        for choice in (Choice(rate, rehearsal) for rate in self.recipe.rates for rehearsal in (False, True)):
+            found[choice] = order_accuracy(self.tune(seen, *CHOSEN_ON, choice)[0].network, val, labels)
+            print("val", choice, found[choice], flush=True)
+        return max(found, key=lambda choice: found[choice])
+
+
 def main(arguments: Arguments) -> None:
-    """Make the table."""
-    started = time.monotonic()
-    start = start_weights(arguments)
+    """Make the tables."""
     seen = load_benchmark(arguments.data / "train.npz")
     val, test = (load_benchmark(arguments.data / f"{split}.npz") for split in ("val", "test"))
     val_labels = benchmark_labels(arguments.data / "val.npz")
-    choice = choose(arguments, start, seen, val, val_labels)
-    rows: dict[str, dict[str, Any]] = {"synthetic alone": headline(evaluate(load(start), test), 0, None)}
-    asked = [(n, CHOSEN_ON[1]) for n in IMAGES] + [(CHOSEN_ON[0], k) for k in ANSWERS if k != CHOSEN_ON[1]]
-    for images, answers in asked:
-        lifter, right = tuned(arguments, start, seen, images, answers, choice)
-        name = f"{images:,} images, {answers} {'answer' if answers == 1 else 'answers'} a pair"
-        rows[name] = headline(evaluate(lifter, test), images * PAIRS * answers, right)
-        print(name, rows[name], flush=True)
-    record = {"choice": dataclasses.asdict(choice), "rows": rows}
-    record["minutes"] = (time.monotonic() - started) / 60
+    pages, record = [], {}
+    for recipe in RECIPES:
+        study, started = Study(recipe, arguments), time.monotonic()
+        start = study.train_start()
+        rows = {"synthetic alone": headline(evaluate(start, test), 0, None)}
+        print("val before", order_accuracy(start.network, val, val_labels), flush=True)
+        choice = study.choose(seen, val, val_labels)
+        asked = [(n, CHOSEN_ON[1]) for n in IMAGES] + [(CHOSEN_ON[0], k) for k in ANSWERS if k != CHOSEN_ON[1]]
+        for images, answers in asked:
+            lifter, right = study.tune(seen, images, answers, choice)
+            name = f"{images:,} images, {answers} {'answer' if answers == 1 else 'answers'} a pair"
+            rows[name] = headline(evaluate(lifter, test), images * PAIRS * answers, right)
+            print(name, rows[name], flush=True)
+        minutes = (time.monotonic() - started) / 60
+        record[recipe.preset] = {"choice": dataclasses.asdict(choice), "rows": rows, "minutes": minutes}
+        pages.append(f"`{recipe.preset}`, learning rate {choice.learning_rate:g}, rehearsal: {choice.rehearsal}\n\n")
+        pages.append(markdown(rows) + "\n")
     write_text(arguments.out / "fine_tuning.json", json.dumps(record, indent=1) + "\n")
-    write_text(arguments.out / "fine_tuning.md", markdown(rows))
-    print(markdown(rows))
+    write_text(arguments.out / "fine_tuning.md", "".join(pages))
+    print("".join(pages))
 
 
-def start_weights(arguments: Arguments) -> Path:
-    """The lifter that has seen synthetic motion only, trained where it is not there yet."""
-    folder = arguments.out / f"start_{arguments.start_epochs}_epochs_seed{arguments.seed}"
-    if not (folder / "weights.safetensors").exists():
-        poses = synthetic_poses(115_000, seed=2018, views=2, fps=3)
-        rng = np.random.default_rng([arguments.seed, 1])
-        labels = labels_from_joints(poses, random_pairs(poses.skeleton, len(poses), 1, rng))
-        config = dataclasses.replace(PRESETS["default"], epochs=arguments.start_epochs, seed=arguments.seed)
-        train(dataclasses.replace(poses, joints=None), labels, config, folder, resume=True)
-    return folder / "weights.safetensors"
-
-
-def crowd_labels(
-    poses: PoseSet, images: int, answers: int, seed: int, *, merged: bool
-) -> tuple[PoseSet, RelativeLabels, float]:
-    """Random images without 3D, what the simulated crowd says of them, and the share of its labels that is right."""
+def crowd_labels(poses: PoseSet, images: int, answers: int, seed: int) -> tuple[PoseSet, RelativeLabels, float]:
+    """Random images without 3D, merged labels of the simulated crowd, and the share of these that is right."""
     rng = np.random.default_rng([seed, 2])
     part = poses.select(np.sort(rng.permutation(len(poses))[:images]))
     pairs = random_pairs(part.skeleton, images, PAIRS, rng)
     crowd = SimulatedCrowd(answers_per_pair=answers, workers=max(60, images // 50))
-    labels = simulate_answers(part, pairs, crowd, rng)
-    if merged:
-        labels = merge(labels).labels
+    labels = merge(simulate_answers(part, pairs, crowd, rng)).labels
     depth = np.asarray(part.joints)[..., 2]
     difference = depth[labels.pose, labels.pair[:, 0]] - depth[labels.pose, labels.pair[:, 1]]
     told = labels.relation != 0
@@ -123,40 +186,18 @@ def crowd_labels(
     return dataclasses.replace(part, joints=None, mean_limb_lengths=None), labels, right
 
 
-def tuned(
-    arguments: Arguments, start: Path, poses: PoseSet, images: int, answers: int, choice: Choice
-) -> tuple[Lifter, float]:
-    """The lifter after tuning, and the share of its labels that is right."""
-    part, labels, right = crowd_labels(poses, images, answers, arguments.seed, merged=choice.merged)
-    kind = "merged" if choice.merged else "raw"
-    folder = arguments.out / f"images{images}_answers{answers}_{kind}_rate{choice.learning_rate:g}"
-    if (folder / "weights.safetensors").exists():
-        return load(folder / "weights.safetensors"), right
-    return train(part, labels, tuning(choice, len(labels), arguments.seed), folder, init=start, resume=True), right
-
-
-def tuning(choice: Choice, labels: int, seed: int) -> TrainingConfig:
-    """About STEPS steps, whatever the number of labels; every label is a sample."""
-    base = PRESETS["crowd"]
-    return dataclasses.replace(
-        base,
-        loss=choice.loss,
-        optimiser=dataclasses.replace(base.optimiser, learning_rate=choice.learning_rate),
-        epochs=max(1, round(STEPS / -(-labels // base.batch_size))),
-        labels_used="each",
-        seed=seed,
+def mixed(new: tuple[PoseSet, RelativeLabels], old: tuple[PoseSet, RelativeLabels]) -> tuple[PoseSet, RelativeLabels]:
+    """New poses and labels, and as many labels of old ones."""
+    kept = np.linspace(0, len(old[0]) - 1, min(len(new[1]), len(old[0]))).astype(int)
+    poses = (new[0], old[0].select(kept))
+    columns = {name: np.concatenate([getattr(p, name) for p in poses]) for name in ("keypoints", "intrinsics")}
+    labels = [new[1], old[1].of_poses(np.isin(np.arange(len(old[0])), kept))]
+    return PoseSet(poses[0].skeleton, **columns), RelativeLabels(
+        poses[0].skeleton,
+        pose=np.concatenate([labels[0].pose, labels[1].pose + len(poses[0])]),
+        pair=np.concatenate([label.pair.astype(np.int64) for label in labels]),
+        relation=np.concatenate([label.relation for label in labels]),
     )
-
-
-def choose(arguments: Arguments, start: Path, poses: PoseSet, val: PoseSet, val_labels: RelativeLabels) -> Choice:
-    """The choice that puts most of val's labelled pairs in the right order; val's 3D is not looked at."""
-    print("val before", order_accuracy(load(start).network, val, val_labels), flush=True)
-    found = {}
-    for choice in CHOICES:
-        lifter, _ = tuned(arguments, start, poses, *CHOSEN_ON, choice)
-        found[choice] = order_accuracy(lifter.network, val, val_labels)
-        print("val", choice, found[choice], flush=True)
-    return max(found, key=lambda choice: found[choice])
 
 
 def headline(report: dict[str, Any], answers: int, right: float | None) -> dict[str, Any]:

@@ -42,7 +42,8 @@ class Reproduce:
     answers: Path | None = None
     """Answers of people for figure 2, about the test poses of --data; without it a simulated crowd stands in."""
     tilt: Path | None = None
-    """World-to-camera rotations of the test poses, for figure 2: a .npz with `rotation` (N, 3, 3)."""
+    """World-to-camera rotations of the test poses, for figure 2: a .npz with `rotation` (N, 3, 3); Human3.6M's are
+    known."""
     experts: Path | None = None
     """Answers of experts about the training images of --lsp, for figure 3."""
     workers: int = 0
@@ -77,7 +78,7 @@ class Reproduce:
                 print(self.out / f"{experiment.name}.md")
         if self.name in {"fig2", "all"}:
             answers = None if self.answers is None else load_labels(self.answers, poses=own.test)
-            rotations = None if self.tilt is None else load_rotations(self.tilt, len(own.test))
+            rotations = own.rotations if self.tilt is None else load_rotations(self.tilt, len(own.test))
             fig2(own.test, answers, self.out, rotations=rotations)
             print(self.out / "fig2.md")
         if self.name in {"fig3", "all"}:

@@ -12,7 +12,7 @@ import numpy as np
 
 from nearfar.consensus import SimulatedCrowd, merge, simulate_answers
 from nearfar.datasets.cmu_benchmark import load_benchmark
-from nearfar.datasets.h36m import load_h36m
+from nearfar.datasets.h36m import find_cameras, load_h36m
 from nearfar.datasets.mocap import CMU_ACKNOWLEDGEMENT
 from nearfar.datasets.relative_depth_lsp import load_relative_depth_lsp
 from nearfar.errors import InputError
@@ -40,6 +40,7 @@ class Material:
         detect: gives the poses of "train" or "test" with detected keypoints, skeleton ``h36m16``.
         detections: what those detections are, for captions.
         acknowledgement: to be stated with every figure; or "".
+        rotations: (N, 3, 3) world to camera, of the test poses, where the data tell; or None.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Material:
     detect: Callable[[str], PoseSet]
     detections: str
     acknowledgement: str
+    rotations: np.ndarray | None = None
 
     def part(self, split: str, skeleton: str, *, detected: bool) -> PoseSet:
         """The poses of "train" or "test" on a skeleton, with the mean limb lengths of the training poses on it."""
@@ -102,7 +104,8 @@ def material(spec: str, every: int = 1) -> Material:
             n = every if split == "train" else 1
             return load_h36m(folder, split=split, every=n, skeleton=DETECTED, keypoints="sh")
 
-        return Material("Human3.6M", train, test, detect, "Stacked Hourglass, fine-tuned", "")
+        turned = _h36m_rotations(test, Path(folder))
+        return Material("Human3.6M", train, test, detect, "Stacked Hourglass, fine-tuned", "", turned)
     if kind == "cmu":
         train, test = (load_benchmark(Path(folder) / f"{split}.npz") for split in ("train", "test"))
         title, acknowledgement = "CMU motion seen by sampled cameras (benchmark cmu-4view)", CMU_ACKNOWLEDGEMENT
@@ -119,6 +122,18 @@ def material(spec: str, every: int = 1) -> Material:
         what,
         acknowledgement,
     )
+
+
+def _h36m_rotations(poses: PoseSet, folder: Path) -> np.ndarray:
+    """(N, 3, 3) of poses whose sequences are named ``S9/Eating 1.54138969``."""
+    if poses.sequence is None:
+        raise InputError(f"{folder}: poses without names of clips")
+    views = find_cameras(folder).by_view
+    of_sequence = [
+        views[int(name.split("/")[0].removeprefix("S")), name.rpartition(".")[2]].rotation
+        for name in poses.sequence.names
+    ]
+    return np.array(of_sequence)[poses.sequence.codes]
 
 
 def _simulated_detections(poses: PoseSet, split: str) -> PoseSet:
