@@ -138,7 +138,8 @@ def test_an_interrupted_download_says_nothing_more(toys, tmp_path):
     """Ctrl-C while a file comes: exit code 130, and the part stays."""
     toys.files["toy.zip"].stall = 100
     code = (
-        "import sys; from pathlib import Path; from nearfar.cli import main; from nearfar.datasets import catalogue\n"
+        "import signal, sys; from nearfar.cli import main; from nearfar.datasets import catalogue\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore Ctrl-C
         "from nearfar.datasets.source import *\n"
         f"d = Download('toy.zip', ({toys.url + '/toy.zip'!r},))\n"
         "catalogue.SOURCES = (Source('toy', 't', 'h', 'l', '', '', lambda f: [], lambda f, s: iter(()), (d,)),)\n"
