@@ -125,8 +125,8 @@ class TrainingConfig:
         input_noise: noise on the keypoints, in pixels, drawn once before training (PAPER.md 4 and 5).
         input_dropout: probability that a joint is hidden, drawn once before training (PAPER.md 4).
         data_share: share of the poses to train on, drawn once; statistics come from all of them (PAPER.md 4).
-        labels_used: of several labels of a pose, "one" drawn anew each epoch (the paper's on Human3.6M), "all" at once, or
-            "each" as a sample of its own (the paper's on LSP).
+        labels_used: of several labels of a pose, "one" drawn anew each epoch (the paper's on Human3.6M), "all" at once,
+            or "each" as a sample of its own (the paper's on LSP).
         seed: of weights, order and noise.
         precision: "bfloat16" runs the linear layers in bfloat16; "auto" takes it where the hardware has the units.
     """
