@@ -241,7 +241,8 @@ def test_https_is_verified_and_never_left(server, tmp_path, monkeypatch):
 
 def in_another_process(folder: Path, url: str, *, limit: str = "", patience: Patience = HASTY) -> subprocess.Popen[str]:
     code = (
-        "import sys\nfrom nearfar.datasets.download import *\nfrom nearfar.datasets.source import Download\n"
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell ignores it
+        "from nearfar.datasets.download import *\nfrom nearfar.datasets.source import Download\n"
         "from nearfar.errors import InputError\nfrom pathlib import Path\n"
         f"try: download_all([Download('a.bin', ({url!r},), {SHA!r})], Path({str(folder)!r}), patience={patience!r})\n"
         "except InputError as error: sys.exit(str(error))\nexcept KeyboardInterrupt: sys.exit(130)\n"

@@ -188,9 +188,9 @@ def until(page: Any, condition: str) -> None:
     raise AssertionError(f"never became true: {condition}")
 
 
-def shown_number(page: Any) -> int:
-    """The number that the striped picture in the source pane says."""
-    return int(
+def shown(page: Any) -> tuple[int, int]:
+    """The frame that the page is at, and the number that the striped picture in the source pane says, read at once."""
+    return tuple(
         page.evaluate(
             """([width, height, stripes]) => {
               const canvas = document.getElementById('source');
@@ -204,11 +204,15 @@ def shown_number(page: Any) -> int:
                 const x = left + (bit + 0.5) * Math.floor(width / stripes) * scale, y = top + 12 * scale;
                 if (context.getImageData(x, y, 1, 1).data[0] > 128) number += 2 ** bit;
               }
-              return number;
+              return [Number(document.body.dataset.frame), number];
             }""",
             [*samples.SIZE, samples.STRIPES],
         )
     )
+
+
+def shown_number(page: Any) -> int:
+    return shown(page)[1]
 
 
 def frame_of(page: Any) -> int:
@@ -265,7 +269,7 @@ def test_poses_stay_with_the_video_while_it_plays(visit: Any) -> None:
     seen = []
     for _ in range(12):
         page.wait_for_timeout(120)
-        seen.append((frame_of(page), shown_number(page)))
+        seen.append(shown(page))
     assert len({frame for frame, _ in seen}) > 4, "it plays"
     assert [frame for frame, number in seen if abs(frame - number) > 1] == []
     page.locator("#play").click()

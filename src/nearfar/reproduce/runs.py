@@ -7,6 +7,8 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -140,7 +142,7 @@ def carry_out(measurements: Iterable[Measurement], place: Place, workers: int) -
     done: set[Run] = set()
     context = multiprocessing.get_context("spawn")  # a forked torch may hang on its thread pool
     with (
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool,
         tqdm(total=len(waiting), desc="runs", unit="run") as bar,
     ):
         going: dict[Future[None], Run] = {}
@@ -179,8 +181,17 @@ def _with_ancestors(run: Run) -> list[Run]:
     return [*([] if run.init is None else _with_ancestors(run.init)), run]
 
 
-def _one_thread() -> None:
+def _prepare_worker() -> None:
     torch.set_num_threads(1)  # small networks: a core a run is faster than two cores on each
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End a worker whose parent was killed: its run goes on from the checkpoint when the study does."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _report_path(measurement: Measurement, place: Place) -> Path:
