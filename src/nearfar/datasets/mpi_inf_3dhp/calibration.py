@@ -115,10 +115,10 @@ class SensorCamera:
 
     @property
     def intrinsics(self) -> FloatArray:
-        """(4,) fx, fy, cx, cy in pixels."""
-        scale = np.array(self.image_size) / np.array(self.sensor) * np.array([1.0, self.pixel_aspect])
+        """(4,) fx, fy, cx, cy in pixels; the aspect is that of the focal lengths, not of the principal point's place."""
+        scale = np.array(self.image_size) / np.array(self.sensor)
         centre = np.array(self.sensor) / 2 + np.array(self.centre_offset)
-        return np.concatenate([scale * self.focal_length, scale * centre])
+        return np.concatenate([scale * self.focal_length * np.array([1.0, self.pixel_aspect]), scale * centre])
 
 
 _STUDIO = SensorCamera((2048, 2048), (10.0, 10.0), 7.32506, 1.00044, (-0.0322884, 0.0929296))
