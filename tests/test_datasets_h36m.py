@@ -274,6 +274,18 @@ def test_nothing_but_the_damaged_clip(tmp_path):
         load_h36m(tmp_path, split="test", subjects=[11], keypoints="sh_pt")
 
 
+def test_detections_trained_on_mpii_are_of_its_joints(tmp_path):
+    """Joints 7 and 8 are MPII's thorax and upper neck, not Human3.6M's spine and thorax."""
+    source = motion((9,), ("Eating",))
+    write_npz(tmp_path, source)
+    found = detections(source)
+    write_detections_npz(tmp_path / "data_2d_h36m_sh_pt_mpii.npz", found)
+    poses = load_h36m(tmp_path, split="test", subjects=[9], keypoints="sh_pt", skeleton="lsp14")
+    first = found[9, "Eating", CAMERAS[0]]
+    np.testing.assert_allclose(poses.keypoints[: len(first), poses.skeleton.index("neck")], first[:, 7], rtol=1e-6)
+    assert load_h36m(tmp_path, split="test", subjects=[9], keypoints="sh_pt").skeleton == get_skeleton("mpii16")
+
+
 def test_bad_detections(tmp_path):
     source = motion((9,), ("Eating", "Eating 1"))
     write_npz(tmp_path, source)
@@ -405,8 +417,8 @@ def test_problems_are_all_named(forms, tmp_path):
     problems = "\n".join(SOURCE.problems(tmp_path / "h5"))
     for expected in (
         "no motion of S7: expected it in S*/MyPoses/3D_positions/*.h5",
-        "S1: Eating: 0 clips, expected 2",
-        "S1: WalkDog: 1 clips, expected 2",
+        "S1: Eating: 0 of 2 clips",
+        "S1: WalkDog: 1 of 2 clips",
         "WalkDog.h5: the right shin is 0 mm long",
         "Photo.h5: not an HDF5 file",
         "detections 'sh' of S8, Photo, camera 55011271: none",

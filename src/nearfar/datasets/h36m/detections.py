@@ -65,7 +65,7 @@ DETECTORS: Mapping[str, Detector] = {
             "data_2d_h36m_sh_ft_h36m.npz", "StackedHourglassFineTuned240",
         ),
         Detector(
-            "sh_pt", "Stacked Hourglass, trained on MPII (3d-pose-baseline)", "h36m16",
+            "sh_pt", "Stacked Hourglass, trained on MPII (3d-pose-baseline)", "mpii16",
             "data_2d_h36m_sh_pt_mpii.npz", "StackedHourglass",
         ),
         Detector(

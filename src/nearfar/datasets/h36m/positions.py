@@ -70,7 +70,7 @@ def list_clips(folder: Path, form: Form) -> list[Clip]:
 
 
 def missing_clips(clips: Sequence[Clip], form: Form) -> list[str]:
-    """Actions of which a subject has not two clips, one line each: ``S5: Eating: 1 clip, expected 2``.
+    """Actions of which a subject has not two clips, one line each: ``S5: Eating: 1 of 2 clips``.
 
     VideoPose3D's file leaves out a clip of S11, Directions, whose video is damaged.
     """
@@ -80,7 +80,7 @@ def missing_clips(clips: Sequence[Clip], form: Form) -> list[str]:
             count = sum(clip.subject == subject and action_of(clip.name) == action for clip in clips)
             expected = 1 if form == "npz" and (subject, action) == (11, "Directions") else 2
             if count != expected:
-                lines.append(f"S{subject}: {action}: {count} clips, expected {expected}")
+                lines.append(f"S{subject}: {action}: {count} of {expected} clips")
     return lines
 
 

@@ -71,8 +71,8 @@ def load_h36m(
         split: "train" or "test".
         skeleton: of the result: ``h36m17``, ``h36m16``, ``lsp14``, ``human19`` or another that maps to; None takes that
             of the keypoints, ``h36m17`` where they are projected.
-        keypoints: "projected", or detections that lie in the folder: "sh" and "sh_pt" (Stacked Hourglass, fine-tuned
-            and not; 16 joints), "cpn" (17), "gt" (VideoPose3D's own projection: its code takes p₀ with x and p₁ with
+        keypoints: "projected", or detections that lie in the folder: "sh" and "sh_pt" (Stacked Hourglass, fine-tuned,
+            on ``h36m16``, and as trained on MPII, on ``mpii16``), "cpn" (17), "gt" (VideoPose3D's own projection: its code takes p₀ with x and p₁ with
             y, so it is a fraction of a pixel off ours). One damaged view, S11, Directions, camera 54138969, is not
             among detections. Detections that go on after the motion ends are cut there, as in VideoPose3D.
         every: keep the frames whose number is a multiple of this.
@@ -109,7 +109,7 @@ def load_h36m(
         "intrinsics": "calibrated; the keypoints bear the lens's distortion, which they leave out",
         "keypoints": "projected, with distortion as in 3d-pose-baseline",
         "licence": LICENCE,
-        "cite": CITATION,
+        "citation": CITATION,
     }
     if detected is not None:
         provenance |= {"keypoints": detected.detector.title, "derived_keypoints": list(derived)}
