@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nearfar.consensus import SimulatedCrowd, simulate_answers
 from nearfar.labels import RelativeLabels, random_pairs
 from nearfar.poses import PoseSet
-from nearfar.reproduce.writing import Table, write_result
+from nearfar.reproduce.writing import Table, acknowledgement, write_result
 from nearfar.study import study_answers
 from nearfar.study.figures import user_study_figure
 from nearfar.study.markdown import difference_rows
@@ -66,6 +66,7 @@ def fig2(
         f"labels of {report['pairs']:,} pairs on {report['poses']:,} images against true depth. Answers: {who}. "
         f"Poses: {source}."
         + (" Camera rotations are not known here: the tilt is not undone." if rotations is None else "")
+        + acknowledgement(poses)
     )
     data = {"simulated": answers.provenance.get("from") == "simulated crowd", **report}
     columns, lines = difference_rows(report)

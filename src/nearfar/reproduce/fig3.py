@@ -13,7 +13,7 @@ from nearfar.consensus import SimulatedCrowd, majority, merge, simulate_answers
 from nearfar.labels import RelativeLabels, random_pairs
 from nearfar.poses import PoseSet
 from nearfar.reproduce.fig2 import IMAGES, PAIRS, some_poses
-from nearfar.reproduce.writing import Table, write_result
+from nearfar.reproduce.writing import Table, acknowledgement, write_result
 from nearfar.study import agreement, by_risk
 from nearfar.study.agreement import relations_of
 from nearfar.study.figures import merged_labels_figure
@@ -75,7 +75,7 @@ def fig3(
     source = poses.provenance.get("source", "images with keypoints")
     caption = (
         f"{len(merged):,} merged labels from easy to hard by risk, and the agreement of experts with each other and "
-        f"with the crowd. Labels: {who}. Poses: {source}; stick figures in place of images."
+        f"with the crowd. Labels: {who}. Poses: {source}; stick figures in place of images." + acknowledgement(poses)
     )
     rows = [[*row, ""] for row in risk_rows(report["easy_to_hard"])]
     rows += agreement_rows(report["experts"]) if report["experts"] else []

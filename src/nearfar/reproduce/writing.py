@@ -19,7 +19,7 @@ from nearfar.viewing.figures import save_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Table", "same_size", "write_figure", "write_result"]
+__all__ = ["Table", "acknowledgement", "same_size", "write_figure", "write_result"]
 
 PICTURE_RMS = 550.0
 """mm: RMS distance of the joints from the root in pictures that compare poses of different scales."""
@@ -107,6 +107,12 @@ def same_size(poses: PoseSet) -> PoseSet:
     joints = root_relative(np.asarray(poses.joints, dtype=np.float64), poses.skeleton)
     size = np.sqrt(np.nanmean((joints**2).sum(axis=-1), axis=-1))
     return dataclasses.replace(poses, joints=joints * (PICTURE_RMS / size)[:, None, None], frame="root")
+
+
+def acknowledgement(poses: PoseSet) -> str:
+    """A last sentence for captions: what the poses' publisher asks to be stated; or ""."""
+    text = str(poses.provenance.get("acknowledgement", ""))
+    return f" {text}" if text else ""
 
 
 def _escaped(text: str) -> str:
