@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nearfar.errors import InputError
-from nearfar.files import open_npz, read_json, read_text, replacing, write_npz, write_text
+from nearfar.files import check_file, open_npz, read_json, read_text, replacing, write_npz, write_text
 
 
 @pytest.fixture
@@ -194,3 +194,22 @@ def test_json_with_a_number_of_thousands_of_digits(tmp_path):
     (tmp_path / "a.json").write_text("[" + "9" * 5000 + "]")
     with pytest.raises(InputError, match=r"a\.json: a number that cannot be read"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", "no such file"),
+        ("folder", "not a file"),
+        ("file/below", "no such file"),
+        ("loop", "cannot read"),
+        ("x" * 300, "cannot read"),
+        ("nul\0", "cannot read"),
+    ],
+)
+def test_what_is_no_file(tmp_path, name, message):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=message):
+        check_file(tmp_path / name)

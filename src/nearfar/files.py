@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import tokenize
 import zipfile
 import zlib
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "check_file",
     "open_npy",
     "open_npz",
+    "read_bytes",
     "read_json",
     "read_text",
     "replacing",
@@ -73,17 +76,47 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, "utf-8")
 
 
+def check_file(path: str | Path) -> Path:
+    """The path of a file that is there.
+
+    Raises:
+        InputError: no such file, something else of that name, or it cannot be reached.
+    """
+    path = Path(path)
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise InputError(f"{path}: cannot read ({getattr(error, 'strerror', None) or error})") from None
+    if not stat.S_ISREG(kind):
+        raise InputError(f"{path}: not a file")
+    return path
+
+
+def read_bytes(path: str | Path, most: int | None = None) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        InputError: no such file, more than `most` bytes, or it cannot be read.
+    """
+    path = check_file(path)
+    try:
+        if most is not None and (size := path.stat().st_size) > most:
+            raise InputError(f"{path}: {size} bytes, more than the {most} that are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read ({error.strerror or error})") from None
+
+
 def read_text(path: str | Path) -> str:
     """Read a UTF-8 text file (a byte-order mark is dropped).
 
     Raises:
         InputError: no such file, empty, or not text.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
     try:
-        text = path.read_text("utf-8-sig")
+        text = check_file(path).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except OSError as error:
@@ -139,9 +172,7 @@ def open_npz(path: str | Path) -> dict[str, Array]:
     Raises:
         InputError: no such file, not a numpy archive, truncated, or an array of pickled objects.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    path = check_file(path)
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             claimed = sum(info.file_size for info in archive.infolist())
@@ -164,9 +195,7 @@ def open_npy(path: str | Path) -> Array:
     Raises:
         InputError: no such file, not a numpy array, truncated, or an array of pickled objects.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    path = check_file(path)
     try:
         with path.open("rb") as file:
             header = _npy_header(file, path.stat().st_size, str(path))

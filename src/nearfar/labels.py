@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from nearfar.answer_noise import AnswerNoise
 from nearfar.errors import InputError
-from nearfar.files import replacing
+from nearfar.files import check_file, replacing
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton, get_skeleton
 
@@ -243,8 +243,7 @@ class RelativeLabels:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if not Path(path).is_file():
-            raise InputError(f"{path}: no such file")
+        check_file(path)
         try:
             file = pq.ParquetFile(path, memory_map=True)
             size = Path(path).stat().st_size

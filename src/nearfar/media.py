@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.errors import InputError
-from nearfar.files import replacing
+from nearfar.files import check_file, replacing
 
 __all__ = ["Frame", "MediaInfo", "VideoWriter", "expand_inputs", "is_image", "is_video", "media_info", "read_frames"]
 
@@ -141,9 +141,7 @@ def _natural_order(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _checked(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    path = check_file(path)
     if not (is_image(path) or is_video(path)):
         known = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
         raise InputError(f"{path}: neither an image nor a video by its name; known: {known}")

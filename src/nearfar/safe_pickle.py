@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.errors import InputError
+from nearfar.files import check_file, read_bytes
 
 __all__ = ["load_pickle", "loads_pickle", "open_pickled_npz"]
 
@@ -49,14 +50,7 @@ def load_pickle(path: str | Path, *, encoding: str = "latin1") -> Any:
     Raises:
         InputError: no such file, not a pickle, damaged, or it asks for anything but plain data (the message says what).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot read ({error.strerror or error})") from None
-    return loads_pickle(data, str(path), encoding=encoding)
+    return loads_pickle(read_bytes(path), str(path), encoding=encoding)
 
 
 def loads_pickle(data: bytes, where: str, *, encoding: str = "latin1") -> Any:
@@ -81,9 +75,7 @@ def open_pickled_npz(path: str | Path) -> dict[str, Any]:
         InputError: no such file, not an ``.npz`` archive, damaged, members far larger than the file could hold, or a
             pickle that asks for anything but plain data.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    path = check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from nearfar.datasets.joint_map import JointMap, get_joint_map, motion_poses
 from nearfar.datasets.motion import AXES, Axis
 from nearfar.errors import InputError
+from nearfar.files import check_file
 from nearfar.poses import PoseSet
 
 __all__ = ["C3d", "is_c3d", "load_c3d", "read_c3d"]
@@ -97,9 +98,7 @@ def read_c3d(path: str | Path) -> C3d:
         InputError: no such file, not a C3D file, cut off, or damaged; sizes that the file states are held against its
             own size before anything is read.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    path = check_file(path)
     try:
         data = np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
     except OSError as error:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.errors import InputError
+from nearfar.files import read_bytes
 
 __all__ = ["read_cdf"]
 
@@ -53,15 +54,9 @@ def read_cdf(path: str | Path, variable: str) -> Array:
     Raises:
         InputError: no such file, not a CDF file, damaged, no such variable, or one of another kind.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    data = read_bytes(path, MOST_BYTES)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size} bytes, more than the {MOST_BYTES} that are read")
-        return _File.of(path.read_bytes()).variable(variable)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read ({error.strerror or error})") from None
+        return _File.of(data).variable(variable)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (_DamagedError, struct.error, zlib.error) as error:

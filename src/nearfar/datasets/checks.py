@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 
-__all__ = ["MOST_COORDINATE", "check_array", "coordinates"]
+__all__ = ["DEFLATE_RATIO", "MOST_COORDINATE", "check_array", "coordinates"]
 
 MOST_COORDINATE = 1e6
 """Nothing seen by a camera is a kilometre away, and no image has a million pixels a side."""
 
+DEFLATE_RATIO = 1040
+"""What is compressed with deflate and claims to be so many times larger is not believed: it packs 1032 to 1 at most."""
 
 _KINDS = {"f": "fractions", "iu": "whole numbers", "fiu": "numbers", "U": "text", "b": "true or false"}
 

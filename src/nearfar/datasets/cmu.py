@@ -30,6 +30,7 @@ from nearfar.datasets.joint_map import get_joint_map
 from nearfar.datasets.mocap import CMU_ACKNOWLEDGEMENT, CMU_LICENCE
 from nearfar.datasets.source import Download, Prepared, Source
 from nearfar.errors import InputError
+from nearfar.files import read_bytes
 from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import get_skeleton
 
@@ -191,7 +192,7 @@ def _descriptions(folder: Path) -> dict[str, str]:
     path = next(iter(sorted(folder.rglob("cmu-mocap-index-*.txt"))), None)
     if path is None:
         return {}
-    text = path.read_bytes().decode("utf-8", errors="replace")
+    text = read_bytes(path).decode("utf-8", errors="replace")
     lines = (re.match(r"\s*(\d{2,3}_\d{2,3})\s+(\S.*)", line) for line in text.splitlines())
     return {match[1]: match[2].strip() for match in lines if match is not None}
 

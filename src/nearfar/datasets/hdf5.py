@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.datasets.checks import DEFLATE_RATIO
 from nearfar.errors import InputError
+from nearfar.files import check_file
 
 __all__ = ["read_hdf5"]
 
 Array = npt.NDArray[Any]
-
-_DEFLATE_RATIO = 1040
-"""Deflate packs 1032 to 1 at most."""
 
 
 def read_hdf5(path: str | Path, names: Collection[str]) -> dict[str, Array]:
@@ -33,9 +32,7 @@ def read_hdf5(path: str | Path, names: Collection[str]) -> dict[str, Array]:
         InputError: no such file, not HDF5, damaged, a name that is missing, no array of numbers or kept outside the
             file; or h5py is not installed.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    path = check_file(path)
     try:
         import h5py
     except ImportError:
@@ -70,6 +67,6 @@ def _numbers(dataset: Any, where: str, file_size: int) -> Array:
     if dataset.external or dataset.is_virtual:
         raise InputError(f"{where}: its numbers are kept in other files, where they are not read")
     stored = min(dataset.id.get_storage_size(), file_size)
-    if dataset.size * dtype.itemsize > (stored if dataset.chunks is None else _DEFLATE_RATIO * stored):
+    if dataset.size * dtype.itemsize > (stored if dataset.chunks is None else DEFLATE_RATIO * stored):
         raise InputError(f"{where}: claims shape {dataset.shape}, too much for the {stored} bytes stored")
     return np.asarray(dataset[()])

@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.datasets.checks import coordinates
+from nearfar.datasets.checks import check_array, coordinates
 from nearfar.datasets.image_size import read_image_size
 from nearfar.datasets.matlab import load_mat
 from nearfar.datasets.source import Download, Prepared, Source
@@ -117,11 +117,9 @@ def _joints(folder: Path, shape: tuple[int | None, ...], order: tuple[int, int, 
     """Keypoints (N, 14, 2) and flags (N, 14) of ``joints.mat``, whose axes come in another order."""
     path = folder / "joints.mat"
     joints = load_mat(path, ["joints"]).get("joints")
-    if not isinstance(joints, np.ndarray) or joints.dtype == object:
-        raise InputError(f"{path}: no array of numbers called 'joints'")
-    if joints.ndim != 3 or any(want not in (None, got) for want, got in zip(shape, joints.shape, strict=True)):
-        expected = tuple("N" if want is None else want for want in shape)
-        raise InputError(f"{path}: joints: expected shape {expected}, got {joints.shape}")
+    if not isinstance(joints, np.ndarray):
+        raise InputError(f"{path}: no array called 'joints'")
+    check_array(joints, f"{path}: joints", "fiu", shape)
     table = joints.transpose(order)
     if not np.isfinite(table).all():
         raise InputError(f"{path}: joints: expected finite numbers")

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.datasets.checks import DEFLATE_RATIO
 from nearfar.errors import InputError
+from nearfar.files import read_bytes
 
 __all__ = ["cells", "field", "load_mat", "structs"]
 
@@ -34,8 +36,6 @@ _MATRIX, _COMPRESSED = 14, 15
 _CELL, _STRUCT, _CHAR = 1, 2, 4
 _MOST_DEPTH = 32
 _TAGS = {order: struct.Struct(order + "II").unpack_from for order in "<>"}
-_DEFLATE_RATIO = 1040
-"""Deflate packs 1032 to 1 at most."""
 
 
 def load_mat(path: str | Path, names: Collection[str]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def load_mat(path: str | Path, names: Collection[str]) -> dict[str, Any]:
     Raises:
         InputError: no such file, not a MAT-file of version 5, or a damaged one.
     """
-    data = _read(Path(path))
+    data = memoryview(read_bytes(path))
     if bytes(data[:14]) == b"MATLAB 7.3 MAT":
         raise InputError(f"{path}: a Matlab 7.3 file (HDF5), expected one of version 5")
     order = {b"IM": "<", b"MI": ">"}.get(bytes(data[126:128]))
@@ -75,22 +75,13 @@ def load_mat(path: str | Path, names: Collection[str]) -> dict[str, Any]:
     return out
 
 
-def _read(path: Path) -> memoryview:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
-    try:
-        return memoryview(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot read ({error.strerror or error})") from None
-
-
 def _unpacked(content: memoryview, order: str, names: Collection[str]) -> tuple[int, memoryview]:
     """Type and bytes of a compressed element; nothing where it is not one of the wanted variables."""
     begin = zlib.decompressobj().decompress(content, 512)  # enough for the name, so that others need not be unpacked
     kind, size = struct.unpack(order + "II", begin[:8])
     if kind != _MATRIX or _Matrix(memoryview(begin)[8:], order).name not in names:
         return kind, memoryview(b"")
-    if size > _DEFLATE_RATIO * len(content):
+    if size > DEFLATE_RATIO * len(content):
         raise InputError(f"a compressed variable claims {size} bytes, too much for its {len(content)}")
     unpacked = memoryview(zlib.decompressobj().decompress(content, 8 + size))[8:]
     if len(unpacked) < size:

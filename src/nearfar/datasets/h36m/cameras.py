@@ -21,7 +21,7 @@ from nearfar.camera import project_distorted, world_to_camera
 from nearfar.datasets.h36m.names import CAMERAS, SUBJECTS
 from nearfar.datasets.hdf5 import read_hdf5
 from nearfar.errors import InputError
-from nearfar.files import read_text
+from nearfar.files import read_bytes, read_text
 
 __all__ = [
     "CAMERA_FILES",
@@ -232,16 +232,10 @@ def _euler_to_rotmat(angles: FloatArray) -> FloatArray:
 
 def _w0(path: Path) -> FloatArray:
     """The 300 numbers of the first element ``w0``, which stand in square brackets."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
-    reader = _W0Reader()
+    data, reader = read_bytes(path, _MOST_XML_BYTES), _W0Reader()
     try:
-        if path.stat().st_size > _MOST_XML_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size} bytes, more than the {_MOST_XML_BYTES} that are read")
-        reader.parse(path.read_bytes())
+        reader.parse(data)
         numbers = np.array(reader.text.strip().removeprefix("[").removesuffix("]").split(), dtype=np.float64)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read ({error.strerror or error})") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (expat.ExpatError, LookupError) as error:

@@ -72,9 +72,10 @@ def load_h36m(
         skeleton: of the result: ``h36m17``, ``h36m16``, ``lsp14``, ``human19`` or another that maps to; None takes that
             of the keypoints, ``h36m17`` where they are projected.
         keypoints: "projected", or detections that lie in the folder: "sh" and "sh_pt" (Stacked Hourglass, fine-tuned,
-            on ``h36m16``, and as trained on MPII, on ``mpii16``), "cpn" (17), "gt" (VideoPose3D's own projection: its code takes p₀ with x and p₁ with
-            y, so it is a fraction of a pixel off ours). One damaged view, S11, Directions, camera 54138969, is not
-            among detections. Detections that go on after the motion ends are cut there, as in VideoPose3D.
+            on ``h36m16``, and as trained on MPII, on ``mpii16``), "cpn" (17 joints), "gt" (VideoPose3D's own
+            projection: its code takes p₀ with x and p₁ with y, so it is a fraction of a pixel off ours). One damaged
+            view, S11, Directions, camera 54138969, is not among detections. Detections that go on after the motion ends
+            are cut there, as in VideoPose3D.
         every: keep the frames whose number is a multiple of this.
         subjects: read these instead of the split's own.
 

@@ -115,7 +115,7 @@ class SensorCamera:
 
     @property
     def intrinsics(self) -> FloatArray:
-        """(4,) fx, fy, cx, cy in pixels; the aspect is that of the focal lengths, not of the principal point's place."""
+        """(4,) fx, fy, cx, cy in pixels; the aspect concerns fy alone."""
         scale = np.array(self.image_size) / np.array(self.sensor)
         centre = np.array(self.sensor) / 2 + np.array(self.centre_offset)
         return np.concatenate([scale * self.focal_length * np.array([1.0, self.pixel_aspect]), scale * centre])
