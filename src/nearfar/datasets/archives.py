@@ -15,11 +15,11 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from nearfar.datasets.progress import progress
 from nearfar.errors import InputError
 
 __all__ = ["check_space", "is_archive", "unpack"]
@@ -156,7 +156,7 @@ def _unpack_zip(archive: Path, staging: Path) -> None:
         declared = sum(info.file_size for info in members)
         _check_ratio(archive, declared)
         check_space(staging, declared, f"{archive}: unpacking")
-        for info in _progress(members, archive):
+        for info in progress(members, f"unpack {archive.name}"):
             place = _place(info.filename, staging, archive)
             mode = info.external_attr >> 16
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -176,7 +176,7 @@ def _unpack_tar(archive: Path, staging: Path) -> None:
         closing(_tar_stream(archive)) as stream,
         tarfile.open(fileobj=_Guarded(stream), mode="r:") as opened,  # type: ignore[call-overload]
     ):
-        for member in _progress(opened, archive):
+        for member in progress(opened, f"unpack {archive.name}"):
             if member.isdir() and str(PurePosixPath(member.name)) == ".":
                 continue
             place = _place(member.name, staging, archive)
@@ -213,9 +213,3 @@ class _Guarded:
         if not 0 <= size <= MOST_META_BYTES:
             raise tarfile.ReadError(f"a header declares {size} bytes")
         return self._stream.read(size)
-
-
-def _progress(members: Any, archive: Path) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    yield from tqdm(members, f"unpack {archive.name}", unit="file", leave=False, disable=None)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.datasets.progress import progress
 from nearfar.errors import InputError
 
-__all__ = ["DEFLATE_RATIO", "MOST_COORDINATE", "check_array", "coordinates"]
+__all__ = ["DEFLATE_RATIO", "MOST_COORDINATE", "check_array", "complaints", "coordinates"]
 
 MOST_COORDINATE = 1e6
 """Nothing seen by a camera is a kilometre away, and no image has a million pixels a side."""
@@ -18,6 +20,20 @@ DEFLATE_RATIO = 1040
 """What is compressed with deflate and claims to be so many times larger is not believed: it packs 1032 to 1 at most."""
 
 _KINDS = {"f": "fractions", "iu": "whole numbers", "fiu": "numbers", "U": "text", "b": "true or false"}
+
+
+_Item = TypeVar("_Item")
+
+
+def complaints(items: Iterable[_Item], read: Callable[[_Item], object], what: str) -> list[str]:
+    """What reading each of the items complains of (`InputError`), with a bar that says what is done."""
+    found = []
+    for item in progress(items, what):
+        try:
+            read(item)
+        except InputError as error:
+            found.append(str(error))
+    return found
 
 
 def check_array(array: npt.NDArray[Any], where: str, kinds: str, shape: tuple[int | None, ...]) -> None:

@@ -28,6 +28,7 @@ from nearfar.datasets.bvh import is_bvh, load_bvh
 from nearfar.datasets.joining import join_poses
 from nearfar.datasets.joint_map import get_joint_map
 from nearfar.datasets.mocap import CMU_ACKNOWLEDGEMENT, CMU_LICENCE
+from nearfar.datasets.progress import progress
 from nearfar.datasets.source import Download, Prepared, Source
 from nearfar.errors import InputError
 from nearfar.files import read_bytes
@@ -69,16 +70,13 @@ def trial_fps(name: str) -> float:
     return 60.0 if name in _SLOW_TRIALS or name.partition("_")[0] in _SLOW_SUBJECTS else 120.0
 
 
-def load_cmu(
-    folder: str | Path, *, fps: float = 30.0, subjects: Collection[str] | None = None, progress: bool = False
-) -> PoseSet:
+def load_cmu(folder: str | Path, *, fps: float = 30.0, subjects: Collection[str] | None = None) -> PoseSet:
     """Read a folder of CMU's ASF/AMC files as world-frame poses of skeleton ``h36m17``, mm, z up.
 
     Args:
         folder: with ``01.asf``, ``01_01.amc`` and so on, at any depth.
-        fps: frames a second to keep; frames between are left out, nothing is filtered.
+        fps: frames a second to keep, or the nearest rate that keeps every second, third, … frame; nothing is filtered.
         subjects: read these only ("01"); None reads all but 141, whose skeleton is not a person's.
-        progress: show a bar on stderr.
 
     Returns:
         One sequence a motion (``cmu/01_01``), with subject (``cmu/01``), description (action) where the index file is
@@ -96,12 +94,10 @@ def load_cmu(
             skeletons[asf] = read_asf(asf)
         return load_amc(trial.path, "cmu_asf", asf=skeletons[asf], fps=trial_fps(trial.name), step=step)
 
-    return _load(Path(folder), ".amc", read, fps, subjects, progress)
+    return _load(Path(folder), ".amc", read, fps, subjects)
 
 
-def load_cmu_bvh(
-    folder: str | Path, *, fps: float = 30.0, subjects: Collection[str] | None = None, progress: bool = False
-) -> PoseSet:
+def load_cmu_bvh(folder: str | Path, *, fps: float = 30.0, subjects: Collection[str] | None = None) -> PoseSet:
     """Read a folder of cgspeed's BVH files (MotionBuilder-friendly); see `load_cmu` for what comes out.
 
     The legs are those of the ASF/AMC files to a hundredth of a millimetre. The upper body is shifted by a constant few
@@ -115,7 +111,7 @@ def load_cmu_bvh(
         poses = load_bvh(trial.path, "cgspeed").select(slice(None, None, step))
         return dataclasses.replace(poses, time=np.asarray(poses.frame_index) / trial_fps(trial.name))
 
-    return _load(Path(folder), ".bvh", read, fps, subjects, progress)
+    return _load(Path(folder), ".bvh", read, fps, subjects)
 
 
 def _load(
@@ -124,7 +120,6 @@ def _load(
     read: Callable[[_Trial, int], PoseSet],
     fps: float,
     subjects: Collection[str] | None,
-    progress: bool,
 ) -> PoseSet:
     from tqdm import tqdm
 
@@ -140,7 +135,7 @@ def _load(
     left_out: dict[str, str] = {}
     glitches = 0
     chosen = [trial for trial in trials if trial.subject in subjects]
-    for trial in tqdm(chosen, "read", unit="motion", leave=False, disable=None if progress else True):
+    for trial in progress(chosen, "read cmu", "motion"):
         try:
             poses = read(trial, max(1, round(trial_fps(trial.name) / fps)))
         except InputError as error:
@@ -226,7 +221,7 @@ def _prepare(folder: Path, skeleton: str | None, suffix: str, load: Callable[...
     of_split["train"] = subjects - of_split["test"] - of_split["val"]
     for split in _SPLITS:
         if of_split[split]:
-            yield Prepared(split, load(folder, subjects=of_split[split], progress=True).remap(target))
+            yield Prepared(split, load(folder, subjects=of_split[split]).remap(target))
 
 
 def _problems(folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+from nearfar.datasets.checks import complaints
 from nearfar.datasets.keypoint_files import keypoints_from_json
 from nearfar.datasets.keypoint_files.records import Options, item, listed
 from nearfar.datasets.source import Download, Prepared, Source
@@ -54,13 +55,7 @@ def load_coco(path: str | Path) -> PoseSet:
 
 
 def _problems(folder: Path) -> list[str]:
-    found = []
-    for name in _FILES.values():
-        try:
-            load_coco(folder / name)
-        except InputError as error:
-            found.append(str(error))
-    return found
+    return complaints([folder / name for name in _FILES.values()], load_coco, "check coco")
 
 
 def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:

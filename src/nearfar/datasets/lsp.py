@@ -24,9 +24,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.datasets.checks import check_array, coordinates
+from nearfar.datasets.checks import check_array, complaints, coordinates
 from nearfar.datasets.image_size import read_image_size
 from nearfar.datasets.matlab import load_mat
+from nearfar.datasets.progress import progress
 from nearfar.datasets.source import Download, Prepared, Source
 from nearfar.errors import InputError
 from nearfar.poses import Category, PoseSet
@@ -136,7 +137,8 @@ def _with_sizes(poses: PoseSet, folder: Path) -> PoseSet:
     """The poses with the sizes of their images, if there are images."""
     if not (folder / "images").is_dir() or poses.sequence is None:
         return poses
-    sizes = [read_image_size(folder / name) for name in poses.sequence.values().tolist()]
+    names = progress(poses.sequence.values().tolist(), "read image sizes")
+    sizes = [read_image_size(folder / name) for name in names]
     return dataclasses.replace(poses, image_size=np.array(sizes, dtype=np.int32).reshape(-1, 2))
 
 
@@ -150,15 +152,11 @@ def _problems(folder: Path, labelled: Callable[[Path], PoseSet]) -> list[str]:
         return []
     names = poses.sequence.names
     missing = [name for name in names if not (folder / name).is_file()]
-    found = []
-    if missing:
-        found.append(f"{folder}: {len(missing)} of {len(names)} images are missing, the first is {missing[0]}")
-    for name in sorted(set(names) - set(missing)):
-        try:
-            read_image_size(folder / name)
-        except InputError as error:
-            found.append(str(error))
-    return found
+    found = (
+        [f"{folder}: {len(missing)} of {len(names)} images are missing, the first is {missing[0]}"] if missing else []
+    )
+    present = sorted(set(names) - set(missing))
+    return found + complaints([folder / name for name in present], read_image_size, "check images")
 
 
 def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.datasets.checks import check_array
+from nearfar.datasets.checks import check_array, complaints
 from nearfar.datasets.image_size import read_image_size
 from nearfar.datasets.keypoint_files.records import Options, Record, item, listed, number, poses_from_records
 from nearfar.datasets.matlab import field, load_mat, structs
@@ -194,16 +194,11 @@ def _parts(folder: Path) -> Iterator[tuple[str, Callable[[], PoseSet]]]:
 
 
 def _problems(folder: Path) -> list[str]:
-    found = []
     try:
-        for _, read in _parts(folder):
-            try:
-                read()
-            except InputError as error:
-                found.append(str(error))
+        reads = [read for _, read in _parts(folder)]
     except InputError as error:
-        found.append(str(error))
-    return found
+        return [str(error)]
+    return complaints(reads, lambda read: read(), "check mpii")
 
 
 def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:

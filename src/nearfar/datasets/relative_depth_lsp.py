@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.datasets.checks import coordinates
+from nearfar.datasets.checks import complaints, coordinates
 from nearfar.datasets.lsp import LSP_LICENCE
 from nearfar.datasets.mturk import CITATION, STUDY_JOINTS, joint_numbers, load_study, load_study_images
 from nearfar.datasets.records import Records
@@ -230,13 +230,7 @@ def _problems(folder: Path) -> list[str]:
         merged = load_relative_depth_lsp(folder / _MERGED)
     except InputError as error:
         return [str(error)]
-    found = []
-    for path in sorted(folder.glob("*.pkl")):
-        try:
-            _answers(path, merged)
-        except InputError as error:
-            found.append(str(error))
-    return found
+    return complaints(sorted(folder.glob("*.pkl")), lambda path: _answers(path, merged), "check answers")
 
 
 def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.camera import check_intrinsics, project
-from nearfar.datasets.checks import check_array, coordinates
+from nearfar.datasets.checks import check_array, complaints, coordinates
 from nearfar.datasets.joining import join_poses
+from nearfar.datasets.progress import progress
 from nearfar.datasets.source import Prepared, Source
 from nearfar.errors import InputError
 from nearfar.poses import Category, PoseSet
@@ -187,11 +188,7 @@ def _problems(folder: Path) -> list[str]:
         files = _files(folder, split)
         if len(files) < count:
             found.append(f"{folder / 'sequenceFiles' / split}: {len(files)} of {count} sequences (*.pkl)")
-        for file in files:
-            try:
-                load_threedpw(file)
-            except InputError as error:
-                found.append(str(error))
+        found += complaints(files, load_threedpw, f"check 3dpw {split}")
     return found
 
 
@@ -202,7 +199,8 @@ def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:
         files = _files(folder, split)
         if not files:
             raise InputError(f"{folder / 'sequenceFiles' / split}: no sequences (*.pkl)")
-        parts = [load_threedpw(file, skeleton=target, keypoints=keypoints) for file in files]
+        bar = progress(files, f"read 3dpw {split}")
+        parts = [load_threedpw(file, skeleton=target, keypoints=keypoints) for file in bar]
         yield Prepared(split, join_poses(parts, parts[0].provenance))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,15 @@ from nearfar.datasets.h36m.cameras import Camera, find_cameras
 from nearfar.datasets.h36m.detections import BAD_VIEW, DETECTORS, Detector, View, find_detections
 from nearfar.datasets.h36m.names import ACTIONS, CAMERAS, action_of, select_joints, subjects_of
 from nearfar.datasets.h36m.positions import PATTERNS, Clip, Form, form_of, list_clips
+from nearfar.datasets.progress import progress
 from nearfar.errors import InputError
 from nearfar.geometry import limb_lengths
 from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import Skeleton, get_skeleton
 from nearfar.skeleton_maps import remap
 
-__all__ = ["CITATION", "LICENCE", "PROJECTED", "Detected", "Take", "clips_of", "load_h36m", "progress"]
+__all__ = ["CITATION", "LICENCE", "PROJECTED", "Detected", "Take", "clips_of", "load_h36m"]
 
-_Item = TypeVar("_Item")
 FloatArray = npt.NDArray[np.floating[Any]]
 
 LICENCE = (
@@ -97,7 +97,7 @@ def load_h36m(
     derived = remap(source, target).derived if detected is not None else ()
     form, clips = clips_of(folder, chosen)
     cameras = find_cameras(folder)
-    takes = [Take.read(clip, target, every) for clip in progress(clips, f"read h36m {split}")]
+    takes = [Take.read(clip, target, every) for clip in progress(clips, f"read h36m {split}", "clip")]
     views = [(take, cameras.by_view[take.clip.subject, name]) for take in takes for name in CAMERAS]
     if detected is not None:
         views = detected.among(views)
@@ -207,14 +207,6 @@ class Detected:
         return f"{self.folder}: detections {self.detector.name!r} of S{subject}, {clip}, camera {camera}"
 
 
-def progress(items: Sequence[_Item], what: str) -> Iterable[_Item]:
-    """The items, with a bar on a terminal."""
-    from tqdm import tqdm
-
-    bar: Iterable[_Item] = tqdm(items, what, unit="clip", leave=False, disable=None)
-    return bar
-
-
 def _mean_limb_lengths(takes: Sequence[Take], skeleton: Skeleton) -> FloatArray:
     """(L,) mm, over the frames read: every frame has the same limbs in all its views."""
     sums = [limb_lengths(take.world.astype(np.float64), skeleton).sum(axis=0) for take in takes]
@@ -235,7 +227,7 @@ def _assemble(
     joints = np.empty((sum(counts), skeleton.num_joints, 3), np.float32)
     keypoints = np.empty((sum(counts), skeleton.num_joints, 2), np.float32)
     begins = np.cumsum([0, *counts])
-    for (take, camera), begin, end in zip(progress(views, "project"), begins[:-1], begins[1:], strict=True):
+    for (take, camera), begin, end in zip(progress(views, "project", "view"), begins[:-1], begins[1:], strict=True):
         seen = camera.joints(take.world.astype(np.float64))
         joints[begin:end] = seen
         keypoints[begin:end] = camera.keypoints(seen) if detected is None else detected.read(take, camera, skeleton)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from nearfar.datasets.checks import complaints
 from nearfar.datasets.h36m.cameras import CAMERA_FILES, Camera, find_cameras
 from nearfar.datasets.h36m.detections import DETECTORS, Detector
 from nearfar.datasets.h36m.names import CAMERAS, SUBJECTS
-from nearfar.datasets.h36m.positions import PATTERNS, form_of, list_clips, missing_clips
-from nearfar.datasets.h36m.reader import CITATION, LICENCE, Detected, Take, load_h36m, progress
+from nearfar.datasets.h36m.positions import PATTERNS, Clip, form_of, list_clips, missing_clips
+from nearfar.datasets.h36m.reader import CITATION, LICENCE, Detected, Take, load_h36m
 from nearfar.datasets.source import Prepared, Source
 from nearfar.errors import InputError
 from nearfar.skeleton import get_skeleton
@@ -44,13 +45,12 @@ def problems(folder: Path) -> list[str]:
     found += [f"{folder}: no motion of S{subject}: expected it in {PATTERNS[form]}" for subject in absent]
     found += [f"{folder}: {line}" for line in missing_clips(clips, form)]
     views: list[tuple[Take, Camera]] = []
-    for clip in progress(clips, "check h36m"):
-        try:
-            take = Take.read(clip, get_skeleton("h36m17"), _SPARSE)  # all frames are checked, few are kept
-        except InputError as error:
-            found.append(str(error))
-        else:
-            views += [(take, cameras.by_view[clip.subject, name]) for name in CAMERAS if cameras is not None]
+
+    def read(clip: Clip) -> None:
+        take = Take.read(clip, get_skeleton("h36m17"), _SPARSE)  # all frames are checked, few are kept
+        views.extend((take, cameras.by_view[clip.subject, name]) for name in CAMERAS if cameras is not None)
+
+    found += complaints(clips, read, "check h36m")
     for detector in DETECTORS.values():
         if detector.is_in(folder):
             found += _problems_of_detections(folder, detector, views)
@@ -62,14 +62,12 @@ def _problems_of_detections(folder: Path, detector: Detector, views: Sequence[tu
         detected = Detected.find(folder, detector.name, SUBJECTS)
     except InputError as error:
         return [str(error)]
-    found = []
-    for view in views:
-        try:
-            for take, camera in detected.among([view]):
-                detected.read(take, camera, detector.skeleton)
-        except InputError as error:
-            found.append(str(error))
-    return found
+
+    def read(view: tuple[Take, Camera]) -> None:
+        for take, camera in detected.among([view]):
+            detected.read(take, camera, detector.skeleton)
+
+    return complaints(views, read, f"check h36m {detector.name}")
 
 
 def prepare(folder: Path, skeleton: str | None = None) -> Iterator[Prepared]:

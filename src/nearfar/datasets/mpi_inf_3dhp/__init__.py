@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from nearfar.datasets.checks import complaints
 from nearfar.datasets.joining import join_poses
 from nearfar.datasets.mpi_inf_3dhp.calibration import TEST_CAMERAS, Calibration, read_calibration
 from nearfar.datasets.mpi_inf_3dhp.protocol import mpi_inf_3dhp_markdown, mpi_inf_3dhp_report
@@ -16,6 +17,7 @@ from nearfar.datasets.mpi_inf_3dhp.reading import (
     load_test_sequence,
     load_train_sequence,
 )
+from nearfar.datasets.progress import progress
 from nearfar.datasets.source import Prepared, Source
 from nearfar.errors import InputError
 
@@ -53,17 +55,8 @@ def _problems(folder: Path) -> list[str]:
     train, test = _train_folders(folder), _test_folders(folder)
     if not train and not test:
         return [f"{folder}: neither the training set (S1/Seq1 to S8/Seq2) nor the test set ({_TEST_SET}/TS1 to TS6)"]
-    found = []
-    for sequence in (*train, *test):
-        try:
-            if sequence in train:
-                load_train_sequence(sequence)
-            else:
-                load_test_sequence(sequence)
-                load_test_sequence(sequence, universal=True)
-        except InputError as error:
-            found.append(str(error))
-    return found
+    found = complaints(train, load_train_sequence, "check the training set")
+    return found + complaints(test, lambda f: [load_test_sequence(f, universal=u) for u in (False, True)], "check TS")
 
 
 def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:
@@ -72,7 +65,8 @@ def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:
         raise InputError(_problems(folder)[0])
     target = skeleton or "h36m17"
     if train:
-        parts = [load_train_sequence(sequence).remap(target) for sequence in train]
+        bar = progress(train, "read the training set", "sequence")
+        parts = [load_train_sequence(sequence).remap(target) for sequence in bar]
         yield Prepared("train", join_poses(parts, parts[0].provenance))
     for name, universal in (("test", False), ("test_universal", True)):
         if test:
