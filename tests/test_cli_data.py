@@ -23,7 +23,7 @@ from nearfar import PoseSet, RelativeLabels, get_skeleton, synthetic_poses
 from nearfar.answer_noise import AnswerNoise
 from nearfar.cli import main
 from nearfar.cli.data import COMMANDS
-from nearfar.datasets import catalogue
+from nearfar.datasets import catalogue, load_labels
 from nearfar.datasets.source import Download, Prepared, Source
 from nearfar.errors import InputError
 from nearfar.labels import labels_from_joints, random_pairs
@@ -281,6 +281,12 @@ def test_info_of_poses_and_labels(poses, tmp_path, capsys):
     assert "200 labels (answers) of skeleton h36m17" in said
     assert re.search(r"equal: \d+ \(\d+\.\d %\)", said)
     assert main(["data", "convert", str(tmp_path / "l.parquet"), str(tmp_path / "l.csv"), "--labels"]) == 0
+    capsys.readouterr()
+    convert = ("convert", tmp_path / "l.parquet", "--labels")
+    assert main(["data", *map(str, convert), str(tmp_path / "r.json"), "--to", "human19"]) == 0
+    assert load_labels(tmp_path / "r.json").skeleton.name == "human19"
+    assert "are for poses, not for labels" in fails(capsys, *convert, tmp_path / "r.json", "--image-size", "9x9")
+    assert "ending in .parquet, .csv, .json" in fails(capsys, *convert, tmp_path / "r.npz")
     capsys.readouterr()
     assert main(["data", "info", str(tmp_path / "l.csv"), "--labels", "--skeleton", "h36m17"]) == 0
     assert "200 labels (answers) of skeleton h36m17" in capsys.readouterr().out

@@ -126,7 +126,7 @@ def load_labels(
         case "pickle":
             labels = load_mturk(path)
         case _:
-            raise InputError(f"{path}: no labels that nearfar knows: expected Parquet, a benchmark .npz, CSV or JSON")
+            raise InputError(f"{path}: no labels that nearfar knows: expected Parquet, CSV, JSON, raw answers (.pkl) or a benchmark .npz")
     if poses is not None:
         labels.check_poses(poses)
     return labels

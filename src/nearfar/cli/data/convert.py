@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
 from nearfar.errors import InputError
+
+if TYPE_CHECKING:
+    from nearfar.labels import RelativeLabels
+
+_Writer = TypeVar("_Writer", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -31,29 +37,42 @@ class Convert:
     joint_map: str | None = None
     """For motion files (BVH, C3D, AMC): the map of their joints, by name or a .toml file."""
     to: str | None = None
-    """Skeleton to remap poses to."""
+    """Skeleton to remap to; labels need the joints that they compare there, by name."""
 
     def run(self) -> None:
         """Read, write."""
         from nearfar import tables
         from nearfar.cli.inputs import image_size
         from nearfar.datasets import load_labels, load_poses
+        from nearfar.poses import PoseSet
 
-        suffix = self.out.suffix.lower()
+        size = None if self.image_size is None else image_size(self.image_size)
         if self.labels:
+            if size is not None or self.joint_map is not None:
+                raise InputError("--image-size and --joint-map are for poses, not for labels")
+            write = labels_writer(self.out)
             labels = load_labels(self.source, skeleton=self.skeleton)
-            writers = {".parquet": labels.save}
-            writers[".csv"] = lambda path: tables.write_labels_csv(labels, path)
-            writers[".json"] = lambda path: tables.write_labels_json(labels, path)
+            write(labels if self.to is None else labels.remap(self.to), self.out)
         else:
-            size = None if self.image_size is None else image_size(self.image_size)
+            write_poses = _by_suffix(
+                self.out, {".npz": PoseSet.save, ".csv": tables.write_poses_csv, ".json": tables.write_poses_json}
+            )
             poses = load_poses(self.source, skeleton=self.skeleton, image_size=size, joint_map=self.joint_map)
-            if self.to is not None:
-                poses = poses.remap(self.to)
-            writers = {".npz": poses.save}
-            writers[".csv"] = lambda path: tables.write_poses_csv(poses, path)
-            writers[".json"] = lambda path: tables.write_poses_json(poses, path)
-        if suffix not in writers:
-            raise InputError(f"{self.out}: expected a name ending in {', '.join(writers)}")
-        writers[suffix](self.out)
+            write_poses(poses if self.to is None else poses.remap(self.to), self.out)
         print(self.out)
+
+
+def labels_writer(out: Path) -> Callable[[RelativeLabels, Path], None]:
+    """What writes labels to a file of such a name, or `InputError`."""
+    from nearfar import tables
+    from nearfar.labels import RelativeLabels
+
+    return _by_suffix(
+        out, {".parquet": RelativeLabels.save, ".csv": tables.write_labels_csv, ".json": tables.write_labels_json}
+    )
+
+
+def _by_suffix(out: Path, writers: Mapping[str, _Writer]) -> _Writer:
+    if (write := writers.get(out.suffix.lower())) is None:
+        raise InputError(f"{out}: expected a name ending in {', '.join(writers)}")
+    return write

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from nearfar.cli.data.convert import labels_writer
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,17 +43,13 @@ class Labels:
 
         import numpy as np
 
-        from nearfar import tables
         from nearfar.datasets import load_poses
         from nearfar.labels import all_pairs, flip, labels_from_joints, random_pairs
 
         flips, model = _noise(self.noise)
         if self.tolerance and self.noise != "none":
             raise InputError("labels: tolerance and label noise exclude each other")
-        writers = {".parquet": lambda labels, path: labels.save(path)}
-        writers |= {".csv": tables.write_labels_csv, ".json": tables.write_labels_json}
-        if self.out.suffix.lower() not in writers:
-            raise InputError(f"{self.out}: expected a name ending in {', '.join(writers)}")
+        write = labels_writer(self.out)
         poses = load_poses(self.poses)
         whole, rows = _whole(poses, self.poses)
         rng = np.random.default_rng(self.seed)
@@ -68,7 +65,7 @@ class Labels:
             labels = flip(labels, flips, rng)
         facts = {"poses": self.poses.name, "pairs_a_pose": count, "noise": self.noise, "seed": self.seed}
         labels = dataclasses.replace(labels, pose=rows[labels.pose], provenance={**labels.provenance, **facts})
-        writers[self.out.suffix.lower()](labels, self.out)
+        write(labels, self.out)
         left_out = f"; {len(poses) - len(whole)} poses with missing joints have none" if len(whole) < len(poses) else ""
         print(f"{self.out}: {len(labels)} labels of {len(whole)} poses{left_out}")
 
