@@ -140,7 +140,7 @@ def test_what_python_2_wrote(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop("_all_assignments"), "expected a dict with a list of '_all_assignments'"),
+        (lambda d: d.pop("_all_assignments"), "expected a dict with a list '_all_assignments'"),
         (lambda d: d["_all_assignments"].clear(), "no assignments in it"),
         (lambda d: d.update(_good_assignments=5), "_good_assignments: expected a list"),
         (lambda d: d["_good_assignments"].append("x"), r"_good_assignments\[1\]: expected a dict, got 'x'"),
@@ -185,7 +185,7 @@ def test_only_practice_is_no_answer(tmp_path):
     with pytest.raises(InputError, match="no answers in it"):
         load_mturk(path)
     (tmp_path / "a.pkl").write_bytes(pickle.dumps([1, 2], 2))
-    with pytest.raises(InputError, match="expected a dict with a list of '_all_assignments', got list"):
+    with pytest.raises(InputError, match="expected a dict with a list '_all_assignments', got list"):
         load_mturk(path)
 
 

@@ -209,7 +209,7 @@ def load_study(path: str | Path) -> Study:
     data = load_pickle(path)
     if not isinstance(data, dict) or not isinstance(data.get("_all_assignments"), list):
         got = f"a dict of {short(sorted(map(str, data)))}" if isinstance(data, dict) else type(data).__name__
-        raise InputError(f"{path}: expected a dict with a list of '_all_assignments', got {got}")
+        raise InputError(f"{path}: not the study's answers: expected a dict with a list '_all_assignments', got {got}")
     every = data["_all_assignments"]
     if not every or not isinstance(every[0], dict):
         raise InputError(f"{path}: no assignments in it")

@@ -17,7 +17,8 @@ __all__ = ["FORMATS", "keypoints_from_json", "load_keypoints", "sniff"]
 
 FORMATS = (
     "COCO keypoints (annotations or results), OpenPose (a folder of *_keypoints.json, or one of them), AlphaPose "
-    "results, MediaPipe landmarks, and with a skeleton .npy, .npz and CSV"
+    "results, MediaPipe landmarks, and with a skeleton .npy, .npz and CSV; data sets of "
+    "`nearfar data list` are read by `nearfar data prepare`"
 )
 """What `load_keypoints` reads, in words."""
 
