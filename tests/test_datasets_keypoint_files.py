@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -475,7 +476,7 @@ def test_truncated_json(tmp_path, share):
 
 
 def test_paths_that_hold_no_keypoints(tmp_path):
-    with pytest.raises(InputError, match="none: no such file or folder"):
+    with pytest.raises(InputError, match="none: no such file"):
         load_keypoints(tmp_path / "none")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=r"OpenPose's \*_keypoints\.json files, found nothing"):
@@ -496,6 +497,9 @@ def test_paths_that_hold_no_keypoints(tmp_path):
         (tmp_path / "a.bin").write_bytes(content)
         with pytest.raises(InputError, match=message):
             load_keypoints(tmp_path / "a.bin")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe: not a file"):  # to open it would be to wait for a writer
+        load_keypoints(tmp_path / "pipe")
 
 
 def test_damaged_arrays(tmp_path):

@@ -67,7 +67,7 @@ def test_other_files_are_named_for_what_they_are(tmp_path, labels):
     write_labels_json(labels, tmp_path / "a.json")
     with pytest.raises(InputError, match="JSON of a kind not known here"):
         load_poses(tmp_path / "a.json")
-    with pytest.raises(InputError, match="no such file or folder"):
+    with pytest.raises(InputError, match="no such file"):
         load_poses(tmp_path / "none")
     (tmp_path / "b.json").write_text(json.dumps({"schema": "nearfar-poses-7"}))
     with pytest.raises(InputError, match="expected JSON of schema 'nearfar-poses-1', got 'nearfar-poses-7'"):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "check_claim",
     "check_file",
     "open_npy",
     "open_npz",
@@ -175,9 +176,7 @@ def open_npz(path: str | Path) -> dict[str, Array]:
     path = check_file(path)
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-            claimed = sum(info.file_size for info in archive.infolist())
-            if claimed > max(_UNSUSPECTED, _MOST_RATIO * path.stat().st_size):
-                raise InputError(f"{path}: claims to unpack to {claimed} bytes, too many for a file of its size")
+            check_claim(archive, path)
             return {
                 info.filename.removesuffix(".npy"): _read_member(path, file, archive, info)
                 for info in archive.infolist()
@@ -187,6 +186,13 @@ def open_npz(path: str | Path) -> dict[str, Array]:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not a numpy .npz archive, or a damaged one ({error})") from None
+
+
+def check_claim(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse (`InputError`) archives that claim to unpack to far more than the file at `path` can hold."""
+    claimed = sum(info.file_size for info in archive.infolist())
+    if claimed > max(_UNSUSPECTED, _MOST_RATIO * path.stat().st_size):
+        raise InputError(f"{path}: claims to unpack to {claimed} bytes, too many for a file of its size")
 
 
 def open_npy(path: str | Path) -> Array:

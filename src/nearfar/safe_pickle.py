@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.errors import InputError
-from nearfar.files import check_file, read_bytes
+from nearfar.files import check_claim, check_file, read_bytes
 
 __all__ = ["load_pickle", "loads_pickle", "open_pickled_npz"]
 
@@ -78,13 +78,9 @@ def open_pickled_npz(path: str | Path) -> dict[str, Any]:
     path = check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            # Deflate packs 1032 to 1 at most; real arrays pack nowhere near it, and a bomb declares what it unpacks to.
-            allowed = max(256 << 20, 100 * path.stat().st_size)
-            if (declared := sum(info.file_size for info in members)) > allowed:
-                raise InputError(f"{path}: claims to unpack to {declared} bytes, too many for a file of its size")
+            check_claim(archive, path)
             out = {}
-            for info in members:
+            for info in (info for info in archive.infolist() if info.filename.endswith(".npy")):
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
                     raise InputError(f"{path}: member {info.filename!r}: expected one as numpy.savez writes it")
                 name = info.filename.removesuffix(".npy")

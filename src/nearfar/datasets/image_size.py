@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from nearfar.errors import InputError
+from nearfar.files import check_file
 
 __all__ = ["read_image_size"]
 
@@ -22,7 +23,7 @@ def read_image_size(path: str | Path) -> tuple[int, int]:
         InputError: no such file, or neither JPEG nor PNG.
     """
     try:
-        with Path(path).open("rb") as file:
+        with check_file(path).open("rb") as file:
             head = file.read(24)
             if head.startswith(_PNG) and head[12:16] == b"IHDR":
                 width, height = struct.unpack(">II", head[16:24])

@@ -126,9 +126,8 @@ def load_labels(
         case "pickle":
             labels = load_mturk(path)
         case _:
-            raise InputError(
-                f"{path}: no labels that nearfar knows: expected Parquet, CSV, JSON, raw answers (.pkl) or a benchmark .npz"
-            )
+            known = "Parquet, CSV, JSON, raw answers (.pkl) or a benchmark .npz"
+            raise InputError(f"{path}: no labels that nearfar knows: expected {known}")
     if poses is not None:
         labels.check_poses(poses)
     return labels

@@ -9,7 +9,7 @@ from nearfar.datasets.c3d import is_c3d
 from nearfar.datasets.keypoint_files import alphapose, arrays, coco, mediapipe, openpose
 from nearfar.datasets.keypoint_files.records import Options
 from nearfar.errors import InputError
-from nearfar.files import open_npz, read_json, read_text
+from nearfar.files import check_file, open_npz, read_json, read_text
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton, get_skeleton
 
@@ -86,10 +86,8 @@ def sniff(path: Path) -> str:
     if path.is_dir():
         return "folder"
     try:
-        with path.open("rb") as file:
+        with check_file(path).open("rb") as file:
             head = file.read(4096)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file or folder") from None
     except OSError as error:
         raise InputError(f"{path}: cannot read ({error.strerror or error})") from None
     if head.startswith(b"\x93NUMPY"):
