@@ -1,6 +1,6 @@
 """A million relative depth labels, written and read in every form: seconds, and sizes of the files.
 
-    python benchmarks/labels.py --out /tmp/labels
+    python benchmarks/labels.py --out FOLDER
 
 Merged labels, five of each image of skeleton lsp14, go through Parquet, nearfar's JSON and CSV, and, with keypoints of
 the images, the form of relative_depth_lsp_v1.json. As many raw answers, in a pickle like the study's (Python 2's
