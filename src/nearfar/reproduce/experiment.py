@@ -43,7 +43,7 @@ class Settings:
         sentences = [
             text.rstrip("."),
             f"Data: {own.title}, {kept} training poses ({len(own.train):,}) and {len(own.test):,} test poses",
-            f"{self.epochs} epochs (the paper: 25), batch 64, {seeds}",
+            f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'} (the paper: 25), batch 64, {seeds}",
             own.acknowledgement.rstrip("."),
         ]
         return ". ".join(sentence for sentence in sentences if sentence) + "."
