@@ -150,7 +150,7 @@ def evaluate_labels(lifter: Lifter, poses: PoseSet, labels: RelativeLabels) -> d
         "pairs": int(compared.sum()),
         "pairs_without_prediction": int((told & ~compared).sum()),
     }
-    risk = _risk(labels)
+    risk = labels.merged_risk()
     if risk is not None:
         order = np.argsort(risk[compared], kind="stable")
         fifths = [part for part in np.array_split(order, RISK_PARTS) if len(part)]
@@ -160,15 +160,6 @@ def evaluate_labels(lifter: Lifter, poses: PoseSet, labels: RelativeLabels) -> d
             "pairs": [len(part) for part in fifths],
         }
     return report
-
-
-def _risk(labels: RelativeLabels) -> FloatArray | None:
-    """(M,) probability that the merged label is wrong, where the labels tell."""
-    if labels.risk is not None:
-        return np.asarray(labels.risk, dtype=np.float64)
-    if labels.probability is not None:
-        return np.asarray(np.minimum(labels.probability, 1 - labels.probability))
-    return None
 
 
 def evaluate_network(network: LiftingNetwork, poses: PoseSet, most: int = CURVE_POSES) -> dict[str, float]:

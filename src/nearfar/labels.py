@@ -207,6 +207,12 @@ class RelativeLabels:
         """The labels without those whose annotators could not tell, which say nothing of depth."""
         return self if self.unsure is None else self.select(~self.unsure)
 
+    def merged_risk(self) -> Array | None:
+        """(M,) probability that each label is wrong: `risk`, or what `probability` says of it; None without either."""
+        if self.risk is None and self.probability is not None:
+            return np.asarray(np.minimum(self.probability, 1 - self.probability), dtype=np.float64)
+        return None if self.risk is None else np.asarray(self.risk, dtype=np.float64)
+
     def save(self, path: str | Path) -> None:
         """Write a Parquet table, whole or not at all: pose, joint_a, joint_b, relation, and the columns that it has."""
         import pyarrow as pa

@@ -354,11 +354,10 @@ def _examples(labels: RelativeLabels, poses: PoseSet, count: int) -> list[int]:
 
 
 def _risk(labels: RelativeLabels) -> Array:
-    if labels.risk is not None:
-        return np.asarray(labels.risk, dtype=np.float64)
-    if labels.probability is None:
+    risk = labels.merged_risk()
+    if risk is None:
         raise InputError("merged labels figure: the labels have neither risk nor probability")
-    return np.asarray(np.minimum(labels.probability, 1 - labels.probability), dtype=np.float64)
+    return risk
 
 
 def _draw_example(ax: Axes, labels: RelativeLabels, poses: PoseSet, row: int) -> None:

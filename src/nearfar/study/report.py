@@ -157,9 +157,7 @@ def by_risk(labels: RelativeLabels, right: Array) -> dict[str, Any]:
     Raises:
         InputError: labels without probability and risk.
     """
-    risk = labels.risk
-    if risk is None and labels.probability is not None:
-        risk = np.minimum(labels.probability, 1 - labels.probability)
+    risk = labels.merged_risk()
     if risk is None:
         raise InputError("study: the merged labels have neither risk nor probability")
     order = np.argsort(risk, kind="stable")
