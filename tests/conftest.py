@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
+import postgresql
 import pytest
 
 hypothesis.settings.register_profile("nearfar", deadline=None)  # no test judges by the clock
@@ -34,6 +36,23 @@ def benchmark_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("cmu_benchmark")
     subprocess.run([sys.executable, shared / "tools" / "cmu_benchmark.py", folder], check=True, capture_output=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL server of the tests' own."""
+    if postgresql.binaries() is None:
+        pytest.skip("needs PostgreSQL (Debian: postgresql)")
+    with postgresql.running_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: a test that asks for it runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'annotation.db'}"
+    return postgresql.new_database(request.getfixturevalue("postgresql_server"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

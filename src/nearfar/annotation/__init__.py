@@ -1,0 +1,1 @@
+"""The annotation studio: ask people which of two joints is nearer, keep every answer."""

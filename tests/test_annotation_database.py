@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from nearfar.annotation import schema
+from nearfar.annotation.database import connect, migrate, transaction, with_retries
+from nearfar.errors import InputError
+
+
+def test_migrations_make_the_tables_of_the_schema(database_url: str) -> None:
+    engine = connect(database_url)
+    migrate(engine)
+    migrate(engine)  # nothing left to do
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    engine.dispose()
+
+
+def test_sqlite_keeps_what_was_committed(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'a.db'}")
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    engine.dispose()
+
+
+def test_writers_wait_for_each_other(database_url: str) -> None:
+    engine = connect(database_url)
+    migrate(engine)
+    with transaction(engine) as connection:
+        connection.execute(
+            schema.pose.insert().values(id=0, image="a.png", crop_x=0, crop_y=0, crop_width=1, crop_height=1)
+        )
+
+    def add(connection: sa.Connection) -> None:
+        row = sa.select(schema.pose.c.crop_x).where(schema.pose.c.id == 0).with_for_update()
+        value = connection.execute(row).scalar_one()
+        connection.execute(schema.pose.update().values(crop_x=value + 1))
+
+    threads = [threading.Thread(target=lambda: [with_retries(engine, add) for _ in range(10)]) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(schema.pose.c.crop_x)).scalar() == 50
+    engine.dispose()
+
+
+def test_a_failed_transaction_leaves_nothing(database_url: str) -> None:
+    engine = connect(database_url)
+    migrate(engine)
+    entry = schema.audit.insert().values(at=0.0, action="test")
+
+    def fail(connection: sa.Connection) -> None:
+        connection.execute(entry)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        with_retries(engine, fail)
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(schema.audit)).scalar() == 0
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("nonsense", "expected postgresql://"),
+        ("mysql://user@host/name", "got mysql"),
+        ("sqlite://", "needs a file"),
+        ("postgresql://me:secret@127.0.0.1:1/none", "127.0.0.1"),
+    ],
+)
+def test_bad_addresses_are_told_without_their_passwords(url: str, told: str) -> None:
+    with pytest.raises(InputError, match=told) as caught:
+        connect(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_newer_database_is_refused(database_url: str) -> None:
+    engine = connect(database_url)
+    migrate(engine)
+    with transaction(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(InputError, match="newer nearfar"):
+        migrate(engine)
+    engine.dispose()
