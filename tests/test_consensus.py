@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfar.answer_noise import AnswerNoise
-from nearfar.consensus import SimulatedCrowd, SkillModel, majority, merge, simulate_answers, votes_of
+from nearfar.consensus import Majority, SimulatedCrowd, SkillModel, merge, simulate_answers, votes_of
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels, random_pairs
 from nearfar.poses import PoseSet
@@ -19,6 +19,10 @@ from nearfar.skeleton import get_skeleton
 
 H36M = get_skeleton("h36m17")
 PLAIN = SkillModel(visibility=(1.0,))
+
+
+def majority(answers):
+    return merge(answers, Majority())
 
 
 def answers_of(rows, annotators=True):

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from nearfar.answer_noise import AnswerNoise
 from nearfar.camera import world_to_camera
 from nearfar.cli import main
-from nearfar.consensus import SimulatedCrowd, majority, merge, simulate_answers
+from nearfar.consensus import Majority, SimulatedCrowd, merge, simulate_answers
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels, random_pairs
 from nearfar.poses import Category, PoseSet
@@ -207,7 +207,7 @@ def test_the_report_counts_what_was_answered(studied):
     assert hardest["sequence"] == f"clip {hardest['pose'] % 3}"
     by_bins = sum(record["answers"] for record in report["single"]["by_difference"])
     assert by_bins == report["single"]["answers"] == len(answers)
-    for name, method in (("majority", majority), ("skill", merge)):
+    for name, method in (("majority", lambda answers: merge(answers, Majority())), ("skill", merge)):
         labels = method(answers).labels
         truth = np.sign(depth[labels.pose, labels.pair[:, 0]] - depth[labels.pose, labels.pair[:, 1]])
         decided = labels.relation != 0
@@ -420,7 +420,7 @@ def test_the_seed_decides_what_is_simulated(tmp_path, studied):
 def test_figure_3_of_merged_labels_without_3d(tmp_path, studied):
     poses, answers, experts, _ = studied
     flat = dataclasses.replace(poses, joints=None)
-    labels = majority(answers).labels
+    labels = merge(answers, Majority()).labels
     result = fig3(flat, labels, tmp_path, experts=experts)
     assert result["compared_with"] == "as most experts say"
     compared = sum(group["answers"] for group in result["easy_to_hard"]["groups"])

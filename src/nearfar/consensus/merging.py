@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.consensus.methods import Majority, Model
 from nearfar.consensus.skill import SkillFit, SkillModel, fit_skill
 from nearfar.consensus.votes import Votes, votes_of
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
 
-__all__ = ["FINISHED_RISK", "Consensus", "majority", "merge"]
+__all__ = ["FINISHED_RISK", "Consensus", "merge"]
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +45,10 @@ class Consensus:
         """(I,) pairs that need no more answers: those whose risk is below `risk`."""
         return np.asarray(self.labels.risk) < risk
 
+    def update(self, more: RelativeLabels) -> Consensus:
+        """Take in more answers, without fitting everything anew."""
+        raise NotImplementedError
+
     def workers(self) -> list[dict[str, Any]]:
         """A record for each worker: answers, share of unsure ones, share that agrees with the merged label, skills."""
         votes, merged = self.votes, self.labels.relation[self.votes.item]
@@ -61,43 +66,34 @@ class Consensus:
                 "agrees": _share(agreed[i], compared[i]),
             }
             if self.skill is not None:
-                right = float(self.skill.right[i])
-                record["expected_right"] = right if np.isfinite(right) else None
-                record["skill_first_nearer"], record["skill_second_nearer"] = self.skill.skill[i].tolist()
+                told = {name: float(column[i]) for name, column in self.skill.columns().items()}
+                record |= {name: value if np.isfinite(value) else None for name, value in told.items()}
             records.append(record)
         return records
 
 
-def majority(answers: RelativeLabels) -> Consensus:
-    """Merge by majority vote.
+def merge(answers: RelativeLabels, model: Model | None = None) -> Consensus:
+    """Merge answers, one label a pair and pose.
 
-    The probability is the share of the answers, those of 0 counting half for either side; so a unanimous pair has
-    risk 0, which is what a majority vote claims, not what is true.
-
-    Raises:
-        InputError: merged labels.
-    """
-    votes = votes_of(answers)
-    share = 0.5 + votes.per_item(votes.relation / 2) / votes.per_item(np.ones(len(votes)))
-    return Consensus(_merged(answers, votes, share, {"method": "majority"}), votes)
-
-
-def merge(answers: RelativeLabels, model: SkillModel | None = None) -> Consensus:
-    """Merge answers, weighing each by the skill of who gave it (`nearfar.consensus.skill`).
-
-    Answers of 0 (equal, unsure) say nothing of the order and are left out; a pair with no others has probability 1/2.
+    Answers of 0 (same depth, unsure) say nothing of the order; a pair with no others has probability 1/2.
 
     Args:
-        answers: raw answers, with annotators.
-        model: assumptions; by default one skill a worker, and pairs of differing difficulty.
+        answers: raw answers; with annotators, unless they are to be merged by a majority vote.
+        model: `Majority`, `SkillModel`, `Glad` or `DepthModel`; by default one skill a worker, and pairs of differing
+            difficulty.
 
     Raises:
-        InputError: merged labels, or answers that do not say who gave them.
+        InputError: merged labels, or answers that do not say who gave them where the model wants to know.
     """
-    if answers.annotator is None:
+    model = SkillModel() if model is None else model
+    if answers.annotator is None and not isinstance(model, Majority):
         raise InputError("consensus: merging by skill needs to know who answered (annotator); a majority vote does not")
-    model = model or SkillModel()
     votes = votes_of(answers)
+    if isinstance(model, Majority):
+        share = 0.5 + votes.per_item(votes.relation / 2) / votes.per_item(np.ones(len(votes)))
+        return Consensus(_merged(answers, votes, share, {"method": "majority"}), votes)
+    if not isinstance(model, SkillModel):
+        raise NotImplementedError(type(model).__name__)
     fit = fit_skill(votes, model)
     how = {"method": "skill", **asdict(model), "iterations": fit.iterations, "converged": fit.converged}
     return Consensus(_merged(answers, votes, fit.probability, how), votes, fit)

@@ -17,21 +17,29 @@ and Perona, Lean Crowdsourcing, CVPR 2017), so workers with few answers count as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.consensus.incidence import Incidence
 from nearfar.consensus.votes import Votes
 from nearfar.errors import InputError
 
-__all__ = ["SkillFit", "SkillModel", "fit_skill"]
+__all__ = ["SkillFit", "SkillModel", "fit_skill", "posterior"]
 
 Array = npt.NDArray[Any]
 
 POOLED_PRIOR = (8.0, 2.0)
 """Right and wrong answers that the crowd is credited with before any is counted."""
+
+SIDE = np.array([[0, 1], [0, 1], [1, 0], [1, 0]])
+"""The true side as it was asked, by kind of answer (2 · swapped + whether it says that the second joint as asked is
+nearer) and by the true side as `Votes.pair` has it."""
+
+RIGHT = np.array([[0], [1], [0], [1]]) == SIDE
+"""Whether the answer is right, by the same."""
 
 
 @dataclass(frozen=True)
@@ -73,28 +81,61 @@ class SkillFit:
     """What EM found.
 
     Attributes:
+        model: what was assumed.
+        workers: (W,) names, rising.
         probability: (I,) that the second joint of `Votes.pair` is nearer.
         skill: (W, 2) probability of a right answer to a pair that the worker sees, by which joint as asked is nearer.
         right: (W,) expected share of the worker's answers that are right, over all pairs the worker answered.
+        crowd: skill of the crowd, which is taken for that of a worker of whom nothing is known.
         level_shares: (K,) share of pairs at each level of visibility.
         iterations: of EM.
         converged: whether it stopped because nothing changed any more.
     """
 
-    probability: Array
+    model: SkillModel
+    workers: Array
+    probability: Array = field(repr=False)
     skill: Array
     right: Array
+    crowd: float
     level_shares: Array
     iterations: int
     converged: bool
 
+    def skill_of(self, workers: Array) -> Array:
+        """(V, 2) skills of workers by name; the crowd's for those who are not known."""
+        place, known = places(workers, self.workers)
+        return np.where(known[:, None], self.skill[place] if len(self.skill) else self.crowd, self.crowd)
 
-def fit_skill(votes: Votes, model: SkillModel) -> SkillFit:
-    """Fit skills, levels and probabilities to the answers that are not 0 (which say nothing of the order)."""
-    em = _Em.of(votes, model)
-    pooled, levels = POOLED_PRIOR[0] / sum(POOLED_PRIOR), len(model.visibility)
-    state = np.concatenate([np.full(2 * em.workers, _logit(pooled)), np.zeros(levels)])
-    probability, iterations, converged = np.full(em.items, 0.5), 0, False
+    def columns(self) -> dict[str, Array]:
+        """What is told of each worker, (W,) each."""
+        return {
+            "expected_right": self.right,
+            "skill_first_nearer": self.skill[:, 0],
+            "skill_second_nearer": self.skill[:, 1],
+        }
+
+
+def places(names: Array, known: Array) -> tuple[Array, Array]:
+    """(V,) where each name stands among the known ones, which rise, and whether it does (elsewhere its place is 0)."""
+    place = np.minimum(np.searchsorted(known, names), max(len(known) - 1, 0))
+    found = known[place] == names if len(known) else np.zeros(len(names), bool)
+    return np.where(found, place, 0), found
+
+
+def fit_skill(votes: Votes, model: SkillModel, start: SkillFit | None = None, free: Array | None = None) -> SkillFit:
+    """Fit skills, levels and probabilities to the answers that are not 0 (which say nothing of the order).
+
+    Args:
+        votes: the answers.
+        model: assumptions.
+        start: a fit to begin with, of these or other workers; without it EM begins with an average crowd.
+        free: (W,) workers whose skills are fitted; what is known of the others, the crowd and the levels stays as it is
+            in `start`. None: everything is fitted.
+    """
+    em = _Em.of(votes, model, start, free)
+    state, iterations, converged = em.first(), 0, False
+    probability = np.full(votes.items, 0.5)
     while iterations < model.iterations and not converged:
         # Two steps of EM, and a longer one in their direction (Varadhan and Roland 2008, SQUAREM), if it does no harm.
         first = em.step(state)
@@ -104,98 +145,121 @@ def fit_skill(votes: Votes, model: SkillModel) -> SkillFit:
         far = em.step(state + 2 * length * change + length**2 * bend)
         best = far if far.log_posterior >= second.log_posterior else second
         state, iterations = best.state, iterations + 3
-        converged = float(np.abs(best.posterior[:, 1].sum(axis=-1) - probability).max(initial=0.0)) <= model.tolerance
-        probability = best.posterior[:, 1].sum(axis=-1)
+        converged = float(np.abs(best.probability - probability).max(initial=0.0)) <= model.tolerance
+        probability = best.probability
     skill, shares = em.unpacked(state)
-    return SkillFit(probability, skill, em.expected_right(best.posterior), shares, iterations, converged)
+    last = em.step(state)
+    return SkillFit(
+        model, votes.workers, last.probability, skill, last.right, last.crowd, shares, iterations, converged
+    )
+
+
+def posterior(votes: Votes, fit: SkillFit) -> Array:
+    """(I,) probability that the second joint of each pair is nearer, with known skills and no fitting.
+
+    Workers are found by name; those that `fit` does not know count as the crowd's average.
+    """
+    nobody = np.zeros(len(votes.workers), bool)
+    em = _Em.of(votes, fit.model, fit, nobody)
+    return em.step(em.first()).probability
 
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """A step of EM: what was thought of the items (I, 2, K) before it, how likely that was, and the state after it."""
+    """A step of EM.
 
-    posterior: Array
+    What was thought before it: the items' probabilities, how likely all of it was, the share of right answers of each
+    worker; and the state after it, with the crowd's skill.
+    """
+
+    probability: Array
     log_posterior: float
+    right: Array
     state: Array
+    crowd: float
 
 
 @dataclass(frozen=True, eq=False)
 class _Em:
-    """The M answers that EM counts; its state is the logits of the skills (2W), then the logarithms of shares (K)."""
+    """The answers that EM counts; its state is the logits of the skills (2W), then the logarithms of shares (K)."""
 
     model: SkillModel
-    item: Array
-    worker: Array
-    swapped: Array
-    right_if: Array
-    items: int
-    workers: int
+    answers: Incidence
+    start: SkillFit | None
+    skill: Array
+    free: Array
 
     @classmethod
-    def of(cls, votes: Votes, model: SkillModel) -> _Em:
-        decided = votes.vote != 0
-        vote = votes.vote[decided]
-        right_if = np.stack([vote < 0, vote > 0], axis=1)  # (M, 2): if the first is nearer, if the second is
+    def of(cls, votes: Votes, model: SkillModel, start: SkillFit | None, free: Array | None) -> _Em:
+        decided, workers = votes.vote != 0, len(votes.workers)
+        kind = 2 * votes.swapped[decided] + (votes.vote[decided] > 0)
+        answers = Incidence.of(votes.item[decided], votes.worker[decided], kind, votes.items, workers, len(SIDE))
+        average = np.full((workers, 2), POOLED_PRIOR[0] / sum(POOLED_PRIOR))
+        skill = average if start is None else start.skill_of(votes.workers)
         return cls(
-            model, votes.item[decided], votes.worker[decided], votes.swapped[decided], right_if, votes.items,
-            len(votes.workers),
-        )  # fmt: skip
+            model, answers, None if free is None else start, skill, np.ones(workers, bool) if free is None else free
+        )
+
+    def first(self) -> Array:
+        shares = np.ones(len(self.model.visibility)) if self.start is None else self.start.level_shares
+        return np.concatenate([_logit(self.skill).ravel(), np.log(shares)])
 
     def unpacked(self, state: Array) -> tuple[Array, Array]:
         """(W, 2) skills and (K,) shares of levels."""
-        logits, logs = state[: 2 * self.workers], state[2 * self.workers :]
+        logits, logs = state[: self.skill.size], state[self.skill.size :]
         shares = np.exp(logs - logs.max())
         skill = np.clip(1 / (1 + np.exp(-np.clip(logits, -30, 30))), 1e-9, 1 - 1e-9)
-        return skill.reshape(self.workers, 2), shares / shares.sum()
+        return skill.reshape(-1, 2), shares / shares.sum()
 
     def step(self, state: Array) -> _Step:
         skill, shares = self.unpacked(state)
         levels = np.array(self.model.visibility)
-        # E step: truth and level of each item, from all its answers.
-        mine = skill[self.worker][..., None]
-        chance = levels * mine + (1 - levels) / 2  # (M, 2, K) of a right answer, as asked
-        answer = self._turned(np.log(np.where(self.right_if[..., None], chance, 1 - chance)))
-        logs = np.log(shares / 2) + _sums(answer, self.item, self.items)
-        top = logs.max(axis=(1, 2), keepdims=True)
-        posterior = np.exp(logs - top)
-        total = posterior.sum(axis=(1, 2), keepdims=True)
-        posterior /= total
+        mine = skill[:, SIDE, None]  # (W, C, 2, 1) by worker, kind of answer and true side
+        said = np.where(RIGHT[..., None], mine, 1 - mine)
+        chance = levels * said + (1 - levels) / 2  # (W, C, 2, K)
+        # E step: true side and level of each item, from all its answers.
+        logs = self.answers.per_item(np.log(chance)).reshape(-1, 2, len(levels))
+        logs += np.log(shares / 2)
+        top = logs.max(axis=(1, 2), keepdims=True, initial=-np.inf)
+        weights = np.exp(logs - top)
+        total = weights.sum(axis=(1, 2), keepdims=True)
+        weights /= total
         # M step: answers expected to be right and wrong among those that were seen, with the crowd's mean as prior.
-        share = np.where(self.right_if[..., None], mine, 1 - mine)
-        seen = self._turned(posterior[self.item]) * levels * share / (levels * share + (1 - levels) / 2)
-        seen = seen.sum(axis=-1)
-        hit = _sums(seen * self.right_if, self.worker, self.workers)
-        miss = _sums(seen * ~self.right_if, self.worker, self.workers)
+        counts = self.answers.per_worker(weights.reshape(-1, 2 * len(levels))).reshape(chance.shape)
+        seen = (counts * levels * said / chance).sum(axis=-1)
+        hit, miss = (_by_side(np.where(which, seen, 0)) for which in (RIGHT, ~RIGHT))
         if self.model.coins == 1:
             hit, miss = (np.repeat(part.sum(axis=1, keepdims=True), 2, axis=1) for part in (hit, miss))
         pooled = (hit.sum() + POOLED_PRIOR[0]) / ((hit + miss).sum() + sum(POOLED_PRIOR))
+        credit = self.model.prior_pairs * max(self.answers.items, 1)
+        expected = weights.sum(axis=(0, 1)) + credit
+        if self.start is not None:
+            pooled, expected = self.start.crowd, shares
         strength = self.model.prior_answers
+        updated = np.where(self.free[:, None], (hit + strength * pooled) / (hit + miss + strength), skill)
         prior = strength * (pooled * np.log(skill) + (1 - pooled) * np.log(1 - skill)).sum() / (3 - self.model.coins)
-        updated = (hit + strength * pooled) / (hit + miss + strength)
-        credit = self.model.prior_pairs * max(self.items, 1)
-        counts = posterior.sum(axis=(0, 1)) + credit
-        log_posterior = float((top + np.log(total)).sum() + prior + credit * np.log(shares).sum())
-        return _Step(posterior, log_posterior, np.concatenate([_logit(updated).ravel(), np.log(counts / counts.sum())]))
+        return _Step(
+            probability=weights[:, 1].sum(axis=-1),
+            log_posterior=float((top + np.log(total)).sum() + prior + credit * np.log(shares).sum()),
+            right=_right(counts.sum(axis=-1)),
+            state=np.concatenate([_logit(updated).ravel(), np.log(expected / expected.sum())]),
+            crowd=float(pooled),
+        )
 
-    def expected_right(self, posterior: Array) -> Array:
-        """(W,) expected share of right answers; NaN where a worker decided nothing."""
-        right = (self._turned(posterior[self.item]).sum(axis=-1) * self.right_if).sum(axis=-1)
-        answered = np.bincount(self.worker, minlength=self.workers)
-        share = np.full(self.workers, np.nan)
-        np.divide(np.bincount(self.worker, right, self.workers), answered, out=share, where=answered > 0)
-        return share
 
-    def _turned(self, values: Array) -> Array:
-        """(M, 2, K) from the item's way round to the way it was asked, or back."""
-        return np.where(self.swapped[:, None, None], values[:, ::-1], values)
+def _right(counts: Array) -> Array:
+    """(W,) expected share of right answers, from (W, C, 2) counts; NaN where a worker decided nothing."""
+    answered = counts.sum(axis=(1, 2))
+    right = np.where(RIGHT, counts, 0).sum(axis=(1, 2))
+    share = np.full(len(counts), np.nan)
+    np.divide(right, answered, out=share, where=answered > 0)
+    return share
+
+
+def _by_side(counts: Array) -> Array:
+    """(W, 2) sums of (W, C, 2) by the true side as asked."""
+    return np.stack([np.where(side == SIDE, counts, 0).sum(axis=(1, 2)) for side in (0, 1)], axis=1)
 
 
 def _logit(p: npt.ArrayLike) -> Array:
     return np.asarray(np.log(np.asarray(p)) - np.log1p(-np.asarray(p)))
-
-
-def _sums(values: Array, index: Array, size: int) -> Array:
-    """Sums of the rows of `values` (M, ...) that have the same index: (size, ...)."""
-    columns = values.reshape(len(values), int(np.prod(values.shape[1:])))
-    sums = np.stack([np.bincount(index, column, size) for column in columns.T], axis=1)
-    return sums.reshape(size, *values.shape[1:])

@@ -21,14 +21,15 @@ class Votes:
     """M answers about I items; an item is one pair of joints of one pose, whichever way round it was asked.
 
     Attributes:
-        pose: (I,) pose of each item.
+        pose: (I,) pose of each item; rising.
         pair: (I, 2) its joints, the lower number first.
         item: (M,) which item was asked about; rising.
         worker: (M,) who answered.
         vote: (M,) -1 the first joint *as asked* is nearer, +1 the second is, 0 neither.
         swapped: (M,) whether the item was asked with the higher joint number first.
+        unsure: (M,) whether a vote of 0 says "can't tell" rather than "same depth".
         row: (M,) the answer's row in the table it came from.
-        workers: (W,) names; one empty name where nobody was named.
+        workers: (W,) names, rising; one empty name where nobody was named.
     """
 
     pose: Array
@@ -37,6 +38,7 @@ class Votes:
     worker: Array
     vote: Array
     swapped: Array
+    unsure: Array
     row: Array
     workers: Array
 
@@ -75,18 +77,32 @@ def votes_of(answers: RelativeLabels) -> Votes:
     low, high = answers.pair.min(axis=1).astype(np.int64), answers.pair.max(axis=1).astype(np.int64)
     joints = answers.skeleton.num_joints
     keys, item = np.unique((answers.pose.astype(np.int64) * joints + low) * joints + high, return_inverse=True)
-    names = np.array([""]) if answers.annotator is None else answers.annotator
-    workers, worker = np.unique(names, return_inverse=True)
-    worker = np.zeros(len(answers), np.int64) if answers.annotator is None else worker.reshape(-1)
+    item = item.reshape(-1)
+    workers, worker = _workers(answers)
     swapped = answers.pair[:, 0] > answers.pair[:, 1]
-    order = np.lexsort((swapped, answers.relation, worker, item.reshape(-1)))
+    unsure = np.zeros(len(answers), bool) if answers.unsure is None else answers.unsure
+    # One number an answer, smallest part last: one sort of integers instead of five.
+    what = (answers.relation.astype(np.int64) + 1) * 4 + swapped * 2 + unsure
+    order = np.argsort((item.astype(np.int64) * len(workers) + worker) * 12 + what, kind="stable")
     return Votes(
         pose=keys // joints**2,
         pair=np.stack([keys // joints % joints, keys % joints], axis=1),
-        item=item.reshape(-1)[order],
+        item=item[order],
         worker=worker[order],
         vote=answers.relation[order].astype(np.int8),
         swapped=swapped[order],
+        unsure=unsure[order],
         row=order,
         workers=workers,
     )
+
+
+def _workers(answers: RelativeLabels) -> tuple[Array, Array]:
+    """(W,) names, rising, and (M,) which of them answered."""
+    if answers.annotator is None:
+        return np.array([""]), np.zeros(len(answers), np.int64)
+    import pyarrow as pa
+
+    coded = pa.array(answers.annotator.astype(np.str_)).dictionary_encode()  # far faster than sorting M strings
+    names, place = np.unique(np.array(coded.dictionary.to_pylist(), dtype=np.str_), return_inverse=True)
+    return names, place.reshape(-1)[coded.indices.to_numpy(zero_copy_only=False)]

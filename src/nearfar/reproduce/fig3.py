@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nearfar.answer_noise import AnswerNoise
-from nearfar.consensus import SimulatedCrowd, majority, merge, simulate_answers
+from nearfar.consensus import Majority, SimulatedCrowd, merge, simulate_answers
 from nearfar.labels import RelativeLabels, random_pairs
 from nearfar.poses import PoseSet
 from nearfar.reproduce.fig2 import IMAGES, PAIRS, some_poses
@@ -93,7 +93,7 @@ def _worth(merged: RelativeLabels, poses: PoseSet, experts: RelativeLabels | Non
         return np.where(known, right, np.nan), "in the true order"
     if experts is None:
         return np.full(len(merged), np.nan), "compared with nothing"
-    said = relations_of(majority(experts).labels, merged.pose, merged.pair)
+    said = relations_of(merge(experts, Majority()).labels, merged.pose, merged.pair)
     return np.where(said != 0, merged.relation * said, np.nan), "as most experts say"
 
 

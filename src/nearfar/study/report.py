@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.answer_noise import PAPER_CROWD, compare_noise, log_likelihood
-from nearfar.consensus import Consensus, Votes, majority, merge, votes_of
+from nearfar.consensus import Consensus, Majority, Votes, merge, votes_of
 from nearfar.consensus.merging import FINISHED_RISK
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
@@ -108,7 +108,7 @@ def study_answers(
     truth = _Truth.of(votes, np.asarray(poses.joints)[..., 2])
     if not truth.counted.any():
         raise InputError("study: no answer about two joints of known and different depth")
-    merged = {"majority": majority(answers)}
+    merged = {"majority": merge(answers, Majority())}
     if answers.annotator is not None:
         merged["skill"] = merge(answers)
     best = merged.get("skill", merged["majority"])

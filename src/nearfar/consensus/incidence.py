@@ -1,0 +1,80 @@
+"""Which worker answered what to which item, as a sparse matrix: what every EM here spends its time on.
+
+An answer is a *kind*: what was said, and how it was asked. What a worker's answers of one kind mean depends on nothing
+but the item's hidden state, so both steps of EM are products with one sparse (I, W·C) matrix of counts: the E step sums
+a table (W, C, S) of log likelihoods over the answers to each item, and the M step sums the items' posteriors (I, S)
+over the answers of each worker and kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+__all__ = ["Incidence"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Incidence:
+    """M answers by item, and the same by worker and kind.
+
+    Attributes:
+        code: (M,) worker · kinds + kind of each answer, in the order of the items.
+        first: (I + 1,) where the answers of each item start.
+        workers, kinds: W and C.
+    """
+
+    code: torch.Tensor
+    first: torch.Tensor
+    workers: int
+    kinds: int
+
+    @classmethod
+    def of(cls, item: Array, worker: Array, kind: Array, items: int, workers: int, kinds: int) -> Incidence:
+        """From (M,) items (rising), workers and kinds."""
+        first = np.searchsorted(item, np.arange(items + 1))
+        return cls(torch.from_numpy(worker * kinds + kind), torch.from_numpy(first), workers, kinds)
+
+    @property
+    def items(self) -> int:
+        """How many items there are."""
+        return len(self.first) - 1
+
+    def per_item(self, table: Array, start: int = 0, stop: int | None = None) -> Array:
+        """(I, S) sums of a (W, C, S) table over the answers to each item, or to the items start..stop alone."""
+        stop = self.items if stop is None else stop
+        low, high = int(self.first[start]), int(self.first[stop])
+        rows = torch.from_numpy(
+            np.ascontiguousarray(table.reshape(self.workers * self.kinds, math.prod(table.shape[2:])))
+        )
+        if high == low:
+            return np.zeros((stop - start, rows.shape[1]), rows.numpy().dtype)
+        sums = torch.nn.functional.embedding_bag(
+            self.code[low:high], rows, self.first[start : stop + 1] - low, mode="sum", include_last_offset=True
+        )
+        return np.asarray(sums.numpy())
+
+    def per_worker(self, values: Array, start: int = 0) -> Array:
+        """(W, C, S) sums over the answers of each worker and kind to the items that (i, S) values start at."""
+        low, high = int(self.first[start]), int(self.first[start + len(values)])
+        counts = np.diff(self.first[start : start + len(values) + 1].numpy())
+        code, size = self.code[low:high].numpy(), self.workers * self.kinds
+        sums = [np.bincount(code, np.repeat(column, counts), size) for column in values.T]
+        return np.stack(sums, axis=1).reshape(self.workers, self.kinds, values.shape[1])
+
+    def chunks(self, answers: int) -> Iterator[tuple[int, int]]:
+        """Ranges of items with about so many answers each."""
+        first = self.first.numpy()
+        start = 0
+        while start < self.items:
+            stop = max(int(np.searchsorted(first, first[start] + answers, side="right")) - 1, start + 1)
+            yield start, min(stop, self.items)
+            start = min(stop, self.items)
