@@ -124,6 +124,8 @@ SAMPLES: dict[str, Sample] = {
     "poses_json": one_file("a.json", lambda path: tables.write_poses_json(some_poses(), path), load_poses),
     "labels": one_file("a.parquet", lambda path: some_labels().save(path), load_labels),
     "labels_csv": one_file("a.csv", lambda path: tables.write_labels_csv(some_labels(), path), lambda path: load_labels(path, skeleton="h36m17")),
+    "labels_jsonl": one_file("a.jsonl", lambda path: tables.write_labels_jsonl(some_labels(), path), load_labels),
+    "labels_crowdkit": one_file("a.csv", lambda path: tables.write_crowdkit_csv(some_labels(), path), lambda path: load_labels(path, skeleton="h36m17")),
     "labels_json": one_file("a.json", lambda path: tables.write_labels_json(some_labels(), path), load_labels),
     "mocap": one_file("a.npz", from_tests("mocap", lambda tests, path: np.savez(path, **tests.mocap_arrays())), load_poses),
     "benchmark": one_file("a.npz", from_tests("mocap", lambda tests, path: np.savez(path, **tests.benchmark_arrays())), load_poses),

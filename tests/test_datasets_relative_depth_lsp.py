@@ -25,7 +25,7 @@ from nearfar.datasets.relative_depth_lsp import (
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
 from nearfar.poses import Category, PoseSet
-from nearfar.skeleton import get_skeleton
+from nearfar.skeleton import Limb, Skeleton, get_skeleton
 
 LSP = get_skeleton("lsp14")
 
@@ -107,7 +107,7 @@ def test_the_doors_open_it(path):
     assert len(load_labels(path, poses=poses)) == 25
     with pytest.raises(InputError, match="made for skeleton 'lsp14'"):
         load_labels(path, poses=poses.remap("h36m17"))
-    with pytest.raises(InputError, match="'lsp14', not of 'coco17'"):
+    with pytest.raises(InputError, match="joint_names: expected the joints of 'coco17'"):
         load_poses(path, skeleton="coco17")
 
 
@@ -163,7 +163,7 @@ def test_what_the_form_has_no_place_for(path, tmp_path):
         (replace(read, labels=replace(read.labels, probability=None)), "merged labels with probability"),
         (replace(read, labels=replace(read.labels, kind="answers")), "merged labels with probability"),
         (replace(read, labels=replace(read.labels, relation=0 * read.labels.relation)), "none of them 'equally far'"),
-        (replace(read, poses=read.poses.remap("h36m17")), "poses of skeleton 'lsp14' with all keypoints"),
+        (replace(read, poses=read.poses.remap("h36m17")), "joint_names: expected the joints of 'h36m17' in any"),
         (replace(read, poses=replace(read.poses, keypoints=read.poses.keypoints * np.nan)), "with all keypoints"),
         (replace(read, poses=replace(read.poses, sequence=None)), "the file and the split of each of the 6 images"),
         (replace(read, is_train=read.is_train[1:]), "the file and the split of each of the 6 images"),
@@ -191,6 +191,44 @@ def test_labels_of_others_can_be_written(tmp_path):
     assert ann == {"kp0": 0, "kp1": 13, "label": 0, "prob": 0.125, "risk": 0.125, "original_id": "1_0,13"}
     read = load_relative_depth_lsp(tmp_path / "a.json")
     np.testing.assert_array_equal(read.poses.keypoints.astype(np.float32), poses.keypoints)
+
+
+@pytest.mark.parametrize("name", ["h36m17", "coco17", "mpi3dhp28"])
+def test_the_form_serves_every_skeleton(tmp_path, name):
+    skeleton, rng = get_skeleton(name), np.random.default_rng(0)
+    j = skeleton.num_joints
+    poses = PoseSet(
+        skeleton,
+        keypoints=rng.uniform(0, 999, (3, j, 2)),
+        occluded=rng.random((3, j)) < 0.3,
+        sequence=Category.of(["a.jpg", "b/c.jpg", "a.jpg"]),
+    )
+    labels = RelativeLabels(
+        skeleton, np.array([0, 2, 2]), np.array([[j - 1, 0], [1, 5], [2, 3]]), np.array([1, -1, 1], np.int8),
+        probability=np.array([0.9, 0.25, 0.5]), risk=np.array([0.1, 0.3, 0.5]), source_id=np.array(["x", "", "z"]), kind="merged",
+    )  # fmt: skip
+    write_relative_depth_lsp(tmp_path / "a.json", RelativeDepthLSP.of(poses, labels))
+    read = load_relative_depth_lsp(tmp_path / "a.json")
+    assert (read.poses.skeleton, read.joint_names, read.is_train.all()) == (skeleton, skeleton.joints, True)
+    assert read.poses.provenance == {"file": "a.json"}  # no words about LSP
+    np.testing.assert_array_equal(read.poses.keypoints, poses.keypoints)
+    np.testing.assert_array_equal(read.poses.occluded, poses.occluded)
+    assert read.poses.sequence.values().tolist() == ["a.jpg", "b/c.jpg", "a.jpg"]
+    for column in ("pose", "pair", "relation", "probability", "risk", "source_id"):
+        np.testing.assert_array_equal(getattr(read.labels, column), getattr(labels, column))
+    assert load_labels(tmp_path / "a.json").skeleton == load_poses(tmp_path / "a.json").skeleton == skeleton
+
+
+def test_joints_of_ones_own_need_their_skeleton(tmp_path):
+    ours = Skeleton("ours", ("tail", "paw"), "tail", (Limb(0, 1),), ())
+    poses = PoseSet(ours, keypoints=np.ones((1, 2, 2)), sequence=Category.of(["a.jpg"]))
+    labels = RelativeLabels(
+        ours, np.array([0]), np.array([[1, 0]]), np.array([1], np.int8), probability=np.array([0.75]), kind="merged"
+    )
+    write_relative_depth_lsp(tmp_path / "a.json", RelativeDepthLSP.of(poses, labels))
+    assert load_labels(tmp_path / "a.json", skeleton=ours).pair.tolist() == [[1, 0]]
+    with pytest.raises(InputError, match="joint_names: expected the joints of 'lsp14' in any order, got"):
+        load_labels(tmp_path / "a.json")
 
 
 def test_answers_beside_the_merged_labels_are_parts_too(path):

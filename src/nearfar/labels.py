@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -29,6 +29,7 @@ __all__ = [
     "RelativeLabels",
     "all_pairs",
     "flip",
+    "join_labels",
     "labels_from_joints",
     "random_pairs",
 ]
@@ -285,6 +286,40 @@ def _text(column: Array, name: str) -> Array:
     if (longest := max((len(str(value)) for value in column), default=0)) > _LONGEST_TEXT:
         raise InputError(f"column {name!r}: a text of {longest} characters, expected at most {_LONGEST_TEXT}")
     return column.astype(np.str_)
+
+
+def join_labels(parts: Sequence[RelativeLabels], provenance: Mapping[str, Any] | None = None) -> RelativeLabels:
+    """The rows of several tables about the same poses, one after the other.
+
+    Of columns that only some of the parts have, the others' rows get "", NaN seconds, or not unsure. Annotator,
+    probability and risk, which nothing can stand for, all of the parts that have rows must have, or none.
+
+    Args:
+        parts: at least one.
+        provenance: where the whole came from; by default that of the first.
+
+    Raises:
+        InputError: the parts differ in skeleton, kind, or those columns; or merged labels that contradict each other.
+    """
+    parts = [part for part in parts if len(part)] or list(parts[:1])
+    first = parts[0]
+    if any(part.skeleton.joints != first.skeleton.joints for part in parts):
+        names = sorted({part.skeleton.name for part in parts})
+        raise InputError(f"joining labels: they are on different skeletons: {', '.join(names)}")
+    if any(part.kind != first.kind for part in parts):
+        raise InputError("joining labels: some are raw answers, and some are merged already")
+    columns: dict[str, Any] = {}
+    for name in ("pose", "pair", "relation", *_OPTIONAL):
+        there = [getattr(part, name) for part in parts]
+        if all(column is None for column in there):
+            continue
+        if any(column is None for column in there) and name in ("annotator", "probability", "risk"):
+            raise InputError(f"joining labels: only some of them have {name}")
+        stand_in = np.nan if name == "response_time" else False if name == "unsure" else ""
+        columns[name] = np.concatenate(
+            [np.full(len(part), stand_in) if c is None else c for part, c in zip(parts, there, strict=True)]
+        )
+    return dataclasses.replace(first, **columns, provenance=first.provenance if provenance is None else provenance)
 
 
 def all_pairs(skeleton: Skeleton) -> Array:

@@ -23,7 +23,9 @@ from nearfar.files import open_npz, read_json, read_text
 from nearfar.labels import RelativeLabels
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton, get_skeleton
+from nearfar.tables.crowdkit import is_crowdkit_csv, read_crowdkit_csv
 from nearfar.tables.labels import labels_from_json, read_labels_csv
+from nearfar.tables.labels_jsonl import is_labels_jsonl, read_labels_jsonl
 from nearfar.tables.poses import is_poses_csv, is_poses_json, poses_from_json, read_poses_csv
 
 __all__ = ["load_labels", "load_poses"]
@@ -80,7 +82,7 @@ def load_poses(
     if kind == "json":
         data = read_json(path)
         if is_relative_depth_lsp(data):
-            return _agreeing(relative_depth_lsp_from_json(data, path).poses, path, options)
+            return _agreeing(relative_depth_lsp_from_json(data, path, skeleton).poses, path, options)
         if not is_poses_json(data):
             return keypoints_from_json(data, path, options)
         return _agreeing(poses_from_json(data, path), path, options)
@@ -98,12 +100,13 @@ def load_labels(
 ) -> RelativeLabels:
     """Read relative depth labels from any file that nearfar knows, told apart by content, not by name.
 
-    Known are a saved `RelativeLabels` (Parquet), the CMU benchmark, nearfar's CSV and JSON (`nearfar.tables`),
-    ``relative_depth_lsp_v1.json``, and the pickles of raw answers that belong to it (`load_mturk`).
+    Known are a saved `RelativeLabels` (Parquet), the CMU benchmark, nearfar's CSV, JSON and JSON lines, crowd-kit's CSV
+    (`nearfar.tables`), ``relative_depth_lsp_v1.json`` and files of its form, and the pickles of raw answers that belong
+    to it (`load_mturk`).
 
     Args:
         path: the file.
-        skeleton: skeleton of the joints, for CSV that does not say it.
+        skeleton: skeleton of the joints, for files that do not say it.
         poses: the poses that the labels speak of; labels of other poses or of another skeleton are refused.
         column: which labels of a benchmark file: "answer" or "crowd_answer".
 
@@ -112,11 +115,15 @@ def load_labels(
     """
     path = Path(path)
     match sniff(path):
+        case "json" if is_labels_jsonl(path):
+            return read_labels_jsonl(path, skeleton=skeleton, poses=poses)
         case "json":
             data = read_json(path)
             if not is_relative_depth_lsp(data):
                 return labels_from_json(data, path, poses=poses)
-            labels = relative_depth_lsp_from_json(data, path).labels
+            labels = relative_depth_lsp_from_json(data, path, skeleton).labels
+        case "text" if is_crowdkit_csv(read_text(path)):
+            return read_crowdkit_csv(path, skeleton=skeleton, poses=poses)
         case "text":
             return read_labels_csv(path, skeleton=skeleton, poses=poses)
         case "parquet":
@@ -126,7 +133,7 @@ def load_labels(
         case "pickle":
             labels = load_mturk(path)
         case _:
-            known = "Parquet, CSV, JSON, raw answers (.pkl) or a benchmark .npz"
+            known = "Parquet, CSV, JSON (lines), raw answers (.pkl) or a benchmark .npz"
             raise InputError(f"{path}: no labels that nearfar knows: expected {known}")
     if poses is not None:
         labels.check_poses(poses)

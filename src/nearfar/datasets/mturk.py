@@ -227,12 +227,12 @@ def load_study(path: str | Path) -> Study:
 
 
 def joint_numbers(names: Sequence[str], skeleton: Skeleton, where: str) -> Array:
-    """The skeleton's number of each of the study's joints, which call the top of the head "head".
+    """The skeleton's number of each of a file's joints; the study's call the top of the head "head".
 
     Raises:
         InputError: not just the joints of the skeleton.
     """
-    usual = ["head_top" if name == "head" else name for name in names]
+    usual = ["head_top" if name == "head" and name not in skeleton.joints else name for name in names]
     if sorted(map(str, usual)) != sorted(skeleton.joints):
         raise InputError(f"{where}: expected the joints of {skeleton.name!r} in any order, got {short(list(names))}")
     return np.array([skeleton.joints.index(name) for name in usual], dtype=np.int64)

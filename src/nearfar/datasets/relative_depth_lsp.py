@@ -6,12 +6,15 @@ annotation ``{"kp0": i, "kp1": j, "label": 0 or 1, "prob": p, "risk": q, "origin
 the file's own ``joint_names``, which come in another order than LSP's and call the top of the head "head". Label 0 says
 that kp0 is nearer, 1 that kp1 is; ``prob`` is that of label 1 (`matteorr/rel_3d_pose`, ``paper_plots/fig_s3.py``, shows
 1 - risk for label 0 and prob for label 1), and ``risk`` that of the label being wrong.
+
+The form serves images, joints and labels of other people as well: of any skeleton whose joints ``joint_names`` are.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -30,7 +33,7 @@ from nearfar.errors import InputError
 from nearfar.files import read_json, write_text
 from nearfar.labels import RelativeLabels
 from nearfar.poses import Category, PoseSet
-from nearfar.skeleton import Skeleton, get_skeleton
+from nearfar.skeleton import Skeleton, get_skeleton, skeleton_names
 from nearfar.tables.table import plain
 
 __all__ = [
@@ -44,7 +47,8 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-_JOINTS = 14
+_LSP = "lsp14"
+_LSP_IMAGE = re.compile(r"images/im\d{4}\.jpg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +56,9 @@ class RelativeDepthLSP:
     """The content of the file.
 
     Attributes:
-        poses: (N) keypoints in pixels of skeleton ``lsp14``, `occluded`, and the image files as `sequence`.
-        labels: merged labels with probability, risk and `source_id` (the file's original_id), on ``lsp14``.
+        poses: (N) keypoints in pixels, `occluded`, and the image files as `sequence`; on ``lsp14`` in the published
+            file.
+        labels: merged labels with probability, risk and `source_id` (the file's original_id), on the same skeleton.
         is_train: (N,) bool.
         joint_names: what the file calls the joints, in its order.
     """
@@ -61,12 +66,18 @@ class RelativeDepthLSP:
     poses: PoseSet
     labels: RelativeLabels
     is_train: Array
-    joint_names: tuple[str, ...] = STUDY_JOINTS[:_JOINTS]
+    joint_names: tuple[str, ...] = STUDY_JOINTS[:14]
 
-    def parts(self, skeleton: str | Path | Skeleton = "lsp14") -> Iterator[Prepared]:
-        """The images to train on and those to test on ("train", "test"), with their labels."""
+    @classmethod
+    def of(cls, poses: PoseSet, labels: RelativeLabels) -> RelativeDepthLSP:
+        """Any poses and merged labels, all of them to train on, with the joints as their skeleton has them."""
+        return cls(poses, labels, np.ones(len(poses), dtype=bool), poses.skeleton.joints)
+
+    def parts(self, skeleton: str | Path | Skeleton | None = None) -> Iterator[Prepared]:
+        """The images to train on and those to test on ("train", "test"), with their labels, perhaps remapped."""
+        target = self.poses.skeleton if skeleton is None else skeleton
         for name, rows in (("train", self.is_train), ("test", ~self.is_train)):
-            yield Prepared(name, self.poses.select(rows).remap(skeleton), self.labels.of_poses(rows).remap(skeleton))
+            yield Prepared(name, self.poses.select(rows).remap(target), self.labels.of_poses(rows).remap(target))
 
 
 def is_relative_depth_lsp(data: Any) -> bool:
@@ -74,30 +85,37 @@ def is_relative_depth_lsp(data: Any) -> bool:
     return isinstance(data, dict) and "joint_names" in data and "images" in data
 
 
-def load_relative_depth_lsp(path: str | Path) -> RelativeDepthLSP:
-    """Read ``relative_depth_lsp_v1.json``. `write_relative_depth_lsp` writes all of it again.
+def load_relative_depth_lsp(path: str | Path, skeleton: str | Path | Skeleton | None = None) -> RelativeDepthLSP:
+    """Read ``relative_depth_lsp_v1.json``, or a file of that form. `write_relative_depth_lsp` writes all of it again.
+
+    Args:
+        path: the file.
+        skeleton: skeleton of the joints; by default lsp14, or the one of nearfar's own that has just these joints.
 
     Raises:
         InputError: no such file, not JSON, or an image or annotation that is wrong; the message says which.
     """
-    return relative_depth_lsp_from_json(read_json(path), path)
+    return relative_depth_lsp_from_json(read_json(path), path, skeleton)
 
 
-def relative_depth_lsp_from_json(data: Any, path: str | Path) -> RelativeDepthLSP:
+def relative_depth_lsp_from_json(
+    data: Any, path: str | Path, skeleton: str | Path | Skeleton | None = None
+) -> RelativeDepthLSP:
     """`load_relative_depth_lsp` for data parsed already; `path` is for error messages."""
     if not is_relative_depth_lsp(data):
         raise InputError(f"{path}: expected relative depth labels: an object with joint_names and images")
-    skeleton = get_skeleton("lsp14")
     names = data["joint_names"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: joint_names: expected a list of names, got {short(names)}")
+    skeleton = _skeleton_of(names) if skeleton is None else get_skeleton(skeleton)
+    joints = skeleton.num_joints
     number = joint_numbers(names, skeleton, f"{path}: joint_names")
-    place = np.argsort(number)  # where each joint of lsp14 stands in the file
+    place = np.argsort(number)  # where each joint of the skeleton stands in the file
 
     images = Records(data["images"], f"{path}: images", lambda i: f"{path}: image {i}")
-    keypoints = images.numbers("keypoints", 2 * _JOINTS).reshape(-1, _JOINTS, 2)
+    keypoints = images.numbers("keypoints", 2 * joints).reshape(-1, joints, 2)
     coordinates(keypoints, f"{path}: keypoints")
-    occluded = images.whole("occluded", 1, _JOINTS)
+    occluded = images.whole("occluded", 1, joints)
     found = images.column("anns")
     for i, part in enumerate(found):
         if not isinstance(part, list):
@@ -110,18 +128,16 @@ def relative_depth_lsp_from_json(data: Any, path: str | Path) -> RelativeDepthLS
         f"{path}: annotations",
         lambda k: f"{path}: image {pose[k]}, annotation {k - first[pose[k]]}",
     )
-    pair = np.stack([anns.whole(name, _JOINTS - 1) for name in ("kp0", "kp1")], axis=1)
-    provenance = {
-        "source": "Relative Depth LSP",
-        "file": Path(path).name,
-        "licence": LSP_LICENCE,
-        "citation": CITATION,
-    }
+    pair = np.stack([anns.whole(name, joints - 1) for name in ("kp0", "kp1")], axis=1)
+    files = images.texts("im_file")
+    provenance = {"file": Path(path).name}
+    if skeleton.name == _LSP and all(map(_LSP_IMAGE.fullmatch, files)):
+        provenance |= {"source": "Relative Depth LSP", "licence": LSP_LICENCE, "citation": CITATION}
     poses = PoseSet(
         skeleton=skeleton,
         keypoints=keypoints[:, place],
         occluded=occluded[:, place] == 1,
-        sequence=Category.of(images.texts("im_file")),
+        sequence=Category.of(files),
         provenance=provenance,
     )
     try:
@@ -141,21 +157,27 @@ def relative_depth_lsp_from_json(data: Any, path: str | Path) -> RelativeDepthLS
     return RelativeDepthLSP(poses, labels, images.whole("is_train", 1) == 1, tuple(names))
 
 
+def _skeleton_of(names: Sequence[str]) -> Skeleton:
+    """The skeleton of nearfar's own that has just these joints, in this order if several have them; else lsp14."""
+    known = [get_skeleton(name) for name in skeleton_names()]
+    same = [skeleton for skeleton in known if sorted(skeleton.joints) == sorted(names)]
+    return min(same, key=lambda skeleton: skeleton.joints != tuple(names), default=get_skeleton(_LSP))
+
+
 def write_relative_depth_lsp(path: str | Path, data: RelativeDepthLSP) -> None:
-    """Write such a file, whole or not at all; also of other people's images and labels.
+    """Write such a file, whole or not at all; also of other people's images, joints and labels.
 
     Labels without risk get the lesser of probability and its complement; those without `source_id` the number of the
     image and those of the joints.
 
     Raises:
-        InputError: poses or labels that the form has no place for (another skeleton, missing joints, raw answers,
-            "equally far", labels without probability), or the file cannot be written.
+        InputError: poses or labels that the form has no place for (missing joints, raw answers, "equally far", labels
+            without probability), or the file cannot be written.
     """
     poses, labels = data.poses, data.labels
-    skeleton = get_skeleton("lsp14")
-    number = joint_numbers(data.joint_names, skeleton, "joint_names")
-    if poses.skeleton.joints != skeleton.joints or poses.keypoints is None or not np.isfinite(poses.keypoints).all():
-        raise InputError(f"{path}: expected poses of skeleton 'lsp14' with all keypoints")
+    number = joint_numbers(data.joint_names, poses.skeleton, "joint_names")
+    if poses.keypoints is None or not np.isfinite(poses.keypoints).all():
+        raise InputError(f"{path}: expected poses with all keypoints")
     if labels.kind != "merged" or labels.probability is None or not labels.relation.all():
         raise InputError(f"{path}: expected merged labels with probability, none of them 'equally far'")
     if data.is_train.shape != (len(poses),) or poses.sequence is None:
@@ -180,12 +202,12 @@ def write_relative_depth_lsp(path: str | Path, data: RelativeDepthLSP) -> None:
     }
     anns = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     begin = np.searchsorted(pose, np.arange(len(poses) + 1)).tolist()
-    occluded = np.zeros((len(poses), _JOINTS), np.int8) if poses.occluded is None else poses.occluded.astype(np.int8)
+    hidden = np.zeros(poses.keypoints.shape[:2], bool) if poses.occluded is None else poses.occluded
     rows = zip(
         poses.sequence.values().tolist(),
         data.is_train.tolist(),
-        plain(poses.keypoints[:, number].reshape(-1, 2 * _JOINTS)),
-        occluded[:, number].tolist(),
+        plain(poses.keypoints[:, number].reshape(-1, 2 * poses.skeleton.num_joints)),
+        hidden[:, number].astype(np.int8).tolist(),
         strict=True,
     )
     images = ",\n".join(
@@ -194,11 +216,11 @@ def write_relative_depth_lsp(path: str | Path, data: RelativeDepthLSP) -> None:
                 "im_file": image,
                 "is_train": is_train,
                 "keypoints": points,
-                "occluded": hidden,
+                "occluded": occluded,
                 "anns": anns[begin[i] : begin[i + 1]],
             }
         )
-        for i, (image, is_train, points, hidden) in enumerate(rows)
+        for i, (image, is_train, points, occluded) in enumerate(rows)
     )
     write_text(path, f'{{"joint_names": {json.dumps(data.joint_names)},\n"images": [\n{images}\n]}}\n')
 
@@ -235,7 +257,7 @@ def _problems(folder: Path) -> list[str]:
 
 def _prepare(folder: Path, skeleton: str | None) -> Iterator[Prepared]:
     merged = load_relative_depth_lsp(folder / _MERGED)
-    yield from merged.parts(skeleton or "lsp14")
+    yield from merged.parts(skeleton)
     for path in sorted(folder.glob("*.pkl")):
         part = _answers(path, merged)
         target = skeleton or part.poses.skeleton

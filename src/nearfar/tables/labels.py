@@ -16,7 +16,16 @@ from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton
 from nearfar.tables.table import SkeletonLike, Table, cells, open_json, plain, write_csv, write_json
 
-__all__ = ["labels_from_json", "read_labels_csv", "read_labels_json", "write_labels_csv", "write_labels_json"]
+__all__ = [
+    "label_header",
+    "label_rows",
+    "labels_from_json",
+    "labels_of_objects",
+    "read_labels_csv",
+    "read_labels_json",
+    "write_labels_csv",
+    "write_labels_json",
+]
 
 _NEEDED = ("pose", "joint_a", "joint_b", "relation")
 _OPTIONAL = ("annotator", "probability", "risk", "unsure", "response_time", "task", "assignment", "status", "source_id")
@@ -68,15 +77,7 @@ def write_labels_json(labels: RelativeLabels, path: str | Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    columns = {name: plain(np.asarray(column)) for name, column in _columns(labels).items()}
-    header = {
-        "schema": SCHEMA,
-        "skeleton": labels.skeleton.to_dict(),
-        "kind": labels.kind,
-        "provenance": dict(labels.provenance),
-    }
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    write_json(path, header, "labels", rows)
+    write_json(path, label_header(labels), "labels", label_rows(labels))
 
 
 def read_labels_json(path: str | Path, *, poses: PoseSet | None = None) -> RelativeLabels:
@@ -95,11 +96,42 @@ def read_labels_json(path: str | Path, *, poses: PoseSet | None = None) -> Relat
 def labels_from_json(data: Any, path: str | Path, *, poses: PoseSet | None = None) -> RelativeLabels:
     """`read_labels_json` for data parsed already; `path` is for error messages."""
     rows, skeleton = open_json(data, path, SCHEMA, "labels")
-    table = Table.of_objects(rows, path, "label")
-    if not rows:
+    where = [f"label {i}" for i in range(len(rows))]
+    kind, provenance = data.get("kind", "answers"), data.get("provenance", {})
+    return labels_of_objects(rows, where, path, skeleton, kind, provenance, poses)
+
+
+def labels_of_objects(
+    objects: Sequence[Mapping[str, Any]],
+    where: Sequence[str],
+    path: str | Path,
+    skeleton: Skeleton,
+    kind: str,
+    provenance: Mapping[str, Any],
+    poses: PoseSet | None,
+) -> RelativeLabels:
+    """Parsed JSON objects as labels; `where` is what error messages call each ("line 5")."""
+    table = Table.of_objects(objects, path, where)
+    if not objects:
         table = dataclasses.replace(table, columns=dict.fromkeys(_NEEDED, ()))
     table.check_columns(_NEEDED, (*_NEEDED, *_OPTIONAL))
-    return _labels(table, skeleton, data.get("kind", "answers"), data.get("provenance", {}), poses)
+    return _labels(table, skeleton, kind, provenance, poses)
+
+
+def label_header(labels: RelativeLabels) -> dict[str, Any]:
+    """What JSON files say of labels before their rows."""
+    return {
+        "schema": SCHEMA,
+        "skeleton": labels.skeleton.to_dict(),
+        "kind": labels.kind,
+        "provenance": dict(labels.provenance),
+    }
+
+
+def label_rows(labels: RelativeLabels) -> list[dict[str, Any]]:
+    """Labels as JSON-safe objects: joints by name, unsure as 0 or 1, null for NaN."""
+    columns = {name: plain(np.asarray(column)) for name, column in _columns(labels).items()}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _columns(labels: RelativeLabels) -> dict[str, Any]:
@@ -138,7 +170,7 @@ def _labels(
     if "response_time" in optional:
         table.refuse("response_time", optional["response_time"] < 0, "expected seconds from 0")
     if "unsure" in table.columns:
-        unsure = table.integers("unsure")
+        unsure = np.nan_to_num(table.numbers("unsure"))  # an empty cell: not unsure
         table.refuse("unsure", ~np.isin(unsure, (0, 1)), "expected 0 or 1")
         table.refuse("relation", (unsure == 1) & (relation != 0), "expected 0 where the annotator was unsure")
         optional["unsure"] = unsure == 1

@@ -63,11 +63,10 @@ class Table:
         return cls(Path(path), dict(zip(header, columns, strict=True)), where)
 
     @classmethod
-    def of_objects(cls, objects: Sequence[Mapping[str, Any]], path: str | Path, what: str) -> Table:
-        """A table of JSON objects; `what` they are is how error messages call them ("label 5")."""
+    def of_objects(cls, objects: Sequence[Mapping[str, Any]], path: str | Path, where: Sequence[str]) -> Table:
+        """A table of JSON objects; `where` is what error messages call each ("label 5")."""
         names = dict.fromkeys(name for entry in objects for name in entry)
-        columns = {name: [_text(entry.get(name)) for entry in objects] for name in names}
-        return cls(Path(path), columns, [f"{what} {i}" for i in range(len(objects))])
+        return cls(Path(path), {name: [_text(entry.get(name)) for entry in objects] for name in names}, where)
 
     def __len__(self) -> int:
         return len(self.where)

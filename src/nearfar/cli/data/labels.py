@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from nearfar.cli.data.convert import labels_writer
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class Labels:
     poses: Annotated[Path, tyro.conf.Positional]
     """Any file of poses with joints in the camera's frame."""
     out: Path
-    """The file to write: .parquet, .csv or .json."""
+    """The file to write: .parquet, .csv, .json or .jsonl."""
     pairs: str = "1"
     """Pairs of joints labelled a pose, drawn at random, or `all`."""
     tolerance: float = 0.0
@@ -43,13 +42,14 @@ class Labels:
 
         import numpy as np
 
-        from nearfar.datasets import load_poses
+        from nearfar.datasets import load_poses, save_labels
+        from nearfar.datasets.saving import label_form
         from nearfar.labels import all_pairs, flip, labels_from_joints, random_pairs
 
         flips, model = _noise(self.noise)
         if self.tolerance and self.noise != "none":
             raise InputError("labels: tolerance and label noise exclude each other")
-        write = labels_writer(self.out)
+        form = label_form(self.out)
         poses = load_poses(self.poses)
         whole, rows = _whole(poses, self.poses)
         rng = np.random.default_rng(self.seed)
@@ -65,7 +65,7 @@ class Labels:
             labels = flip(labels, flips, rng)
         facts = {"poses": self.poses.name, "pairs_a_pose": count, "noise": self.noise, "seed": self.seed}
         labels = dataclasses.replace(labels, pose=rows[labels.pose], provenance={**labels.provenance, **facts})
-        write(labels, self.out)
+        save_labels(labels, self.out, form=form)
         left_out = f"; {len(poses) - len(whole)} poses with missing joints have none" if len(whole) < len(poses) else ""
         print(f"{self.out}: {len(labels)} labels of {len(whole)} poses{left_out}")
 
