@@ -1,0 +1,1 @@
+"""The studio's web pages: the question, training, people and the admin's view."""
