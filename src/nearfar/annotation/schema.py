@@ -111,6 +111,7 @@ session = Table(
     Column("person_id", ForeignKey("person.id"), nullable=False, index=True),
     Column("csrf_token", String(64), nullable=False),
     Column("created_at", Number, nullable=False),
+    Column("seen_at", Number, nullable=False),  # to within sessions.SEEN_SECONDS
     Column("expires_at", Number, nullable=False),
     Column("ended_at", Number),
 )
