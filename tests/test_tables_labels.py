@@ -158,9 +158,9 @@ def test_crowdkit_tasks_bring_both_ways_round_together(tmp_path):
     with (tmp_path / "a.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["task", "worker", "label", "first"],
-        ["17:left_hip:neck", "x", "neck", "neck"],
-        ["17:left_hip:neck", "y", "neck", "left_hip"],
+        ["task", "worker", "label", "asked_first"],
+        ["17:left_hip:neck", "x", "second", "neck"],
+        ["17:left_hip:neck", "y", "second", "left_hip"],
         ["17:left_hip:neck", "z", "unsure", "left_hip"],
         ["2:right_ankle:right_knee", "z", "same", "right_ankle"],
     ]
@@ -187,9 +187,10 @@ def test_crowdkit_there_and_back(tmp_path, m, seed):
 
 def test_crowdkit_by_hand_and_as_crowdkit_writes_it(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("worker,task,label\nw1,3:neck:left_hip,left_hip\n")
-    read = load_labels(path, skeleton="lsp14")
-    assert (read.kind, read.relation.tolist(), read.annotator.tolist()) == ("answers", [1], ["w1"])
+    for label in ("left_hip", "second"):
+        path.write_text(f"worker,task,label\nw1,3:neck:left_hip,{label}\n")
+        read = load_labels(path, skeleton="lsp14")
+        assert (read.kind, read.relation.tolist(), read.annotator.tolist()) == ("answers", [1], ["w1"])
     assert read.pair.tolist() == [[LSP.index("neck"), LSP.index("left_hip")]]
     path.write_text("task,agg_label\n3:neck:left_hip,left_hip\n")
     read = load_labels(path, skeleton="lsp14")
@@ -201,7 +202,7 @@ def test_crowdkit_by_hand_and_as_crowdkit_writes_it(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("3:neck:left_hip,w,right_hip", "line 2, label 'right_hip': expected one of the joints of the task, 'same' or"),
+        ("3:neck:left_hip,w,right_hip", "line 2, label 'right_hip': expected first, second, same, unsure, or one of"),
         ("3:neck:nose,w,neck", "line 2, task '3:neck:nose': expected two joints of skeleton 'lsp14'"),
         ("3:neck:neck,w,neck", "line 2, task '3:neck:neck': expected two joints"),
         ("x:neck:left_hip,w,neck", "line 2, task 'x:neck:left_hip': expected POSE:JOINT:JOINT"),

@@ -1,8 +1,10 @@
 """Relative depth labels as crowd-kit has them: one line an answer, ``task,worker,label``.
 
 A task is a pair of joints of a pose, ``17:left_wrist:right_knee``, the joint with the lower number first, so that all
-answers about a pair share a task. A label is the name of the nearer joint, "same" or "unsure". Which joint was asked
-first stands in a fourth column, ``first``, which crowd-kit passes over.
+answers about a pair share a task. A label is "first" (the task's first joint is nearer), "second", "same" or "unsure":
+the same few classes for every task, for crowd-kit's models learn how a worker confuses classes, and learn nothing from
+one class a joint. Which joint a worker was asked of first stands in a fourth column, ``asked_first``, which crowd-kit
+passes over.
 
 Merged labels are ``task,label,probability``, the probability being that of the label ("same": that either is nearer,
 1/2). crowd-kit (`Toloka/crowd-kit`) calls its results so, an index ``task`` and a label each.
@@ -25,55 +27,44 @@ from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton, get_skeleton
 from nearfar.tables.table import SkeletonLike, Table, cells, write_csv
 
-__all__ = ["SAME", "UNSURE", "is_crowdkit_csv", "read_crowdkit_csv", "task_names", "write_crowdkit_csv"]
+__all__ = ["is_crowdkit_csv", "read_crowdkit_csv", "write_crowdkit_csv"]
 
 Array = npt.NDArray[Any]
 
-SAME, UNSURE = "same", "unsure"
+_FIRST, _SECOND, _SAME, _UNSURE = _LABELS = ("first", "second", "same", "unsure")
 _BETWEEN = ":"
 _LABEL_NAMES = ("label", "agg_label")
 """The latter is what crowd-kit calls the labels that it merged."""
 
 
-def task_names(labels: RelativeLabels) -> Array:
-    """(M,) what crowd-kit's tasks are called here: pose, and the names of both joints in the skeleton's order.
-
-    Raises:
-        InputError: a joint's name that cannot be told from the rest.
-    """
-    joints = np.array(_checked_joints(labels.skeleton))
-    low, high = joints[labels.pair.min(axis=1)], joints[labels.pair.max(axis=1)]
-    return np.array(
-        [f"{p}{_BETWEEN}{a}{_BETWEEN}{b}" for p, a, b in zip(labels.pose.tolist(), low, high, strict=True)],
-        dtype=np.str_,
-    )
-
-
 def write_crowdkit_csv(labels: RelativeLabels, path: str | Path) -> None:
-    """Write answers as ``task,worker,label,first``, or merged labels as ``task,label,probability``.
+    """Write answers as ``task,worker,label,asked_first``, or merged labels as ``task,label,probability``.
 
     Merged labels keep no risk, and answers none of their other columns: our own forms do.
 
     Raises:
-        InputError: answers without annotators, merged labels without probability, a joint's name that has ":" in it or
-            is "same" or "unsure", or the file cannot be written.
+        InputError: answers without annotators, merged labels without probability, a joint whose name has ":" in it or
+            is a label's, or the file cannot be written.
     """
-    columns: dict[str, Sequence[str]] = {"task": task_names(labels).tolist()}
-    joints = np.array(labels.skeleton.joints)
-    a, b = joints[labels.pair[:, 0]], joints[labels.pair[:, 1]]
-    neither = np.full(len(labels), SAME) if labels.unsure is None else np.where(labels.unsure, UNSURE, SAME)
-    said = np.where(labels.relation == 0, neither, np.where(labels.relation < 0, a, b)).tolist()
+    joints = np.array(_checked_joints(labels.skeleton))
+    pair = zip(joints[labels.pair.min(axis=1)], joints[labels.pair.max(axis=1)], strict=True)
+    tasks = [_BETWEEN.join((str(pose), *names)) for pose, names in zip(labels.pose.tolist(), pair, strict=True)]
+    turned = labels.pair[:, 0] > labels.pair[:, 1]
+    neither = np.full(len(labels), _SAME) if labels.unsure is None else np.where(labels.unsure, _UNSURE, _SAME)
+    said = np.where((labels.relation < 0) != turned, _FIRST, _SECOND)
+    columns: dict[str, Sequence[str]] = {"task": tasks, "label": np.where(labels.relation == 0, neither, said).tolist()}
     if labels.kind == "answers":
         if labels.annotator is None:
             raise InputError(
                 f"{path}: crowd-kit's form names the worker of each answer, which these do not (annotator)"
             )
-        columns |= {"worker": labels.annotator.tolist(), "label": said, "first": a.tolist()}
+        asked = joints[labels.pair[:, 0]].tolist()
+        columns = {"task": tasks, "worker": labels.annotator.tolist(), "label": columns["label"], "asked_first": asked}
     else:
         if labels.probability is None:
             raise InputError(f"{path}: expected merged labels with probability")
         second = labels.probability.astype(np.float64)
-        columns |= {"label": said, "probability": cells(np.where(labels.relation < 0, 1 - second, second)).tolist()}
+        columns["probability"] = cells(np.where(labels.relation < 0, 1 - second, second)).tolist()
     write_csv(path, columns)
 
 
@@ -90,8 +81,8 @@ def read_crowdkit_csv(
 
     Args:
         path: a file as `write_crowdkit_csv` writes it, or as crowd-kit writes its results for such tasks
-            (``task,agg_label``); ``first`` and ``probability`` may be absent. Where ``first`` is, the joint that a task
-            names first counts as asked first.
+            (``task,agg_label``); labels may be joints' names, too. ``asked_first`` and ``probability`` may be absent;
+            without the former, the joint that a task names first counts as asked first.
         skeleton: skeleton of the joints; the file cannot say it.
         poses: the poses that the labels speak of; labels of other poses or of another skeleton are refused.
 
@@ -106,18 +97,16 @@ def read_crowdkit_csv(
     _checked_joints(known)
     name = next((name for name in _LABEL_NAMES if name in table.columns), "label")
     answers = "worker" in table.columns
-    table.check_columns(("task", name), ("task", name, "worker", "first") if answers else ("task", name, "probability"))
+    other = ("worker", "asked_first") if answers else ("probability",)
+    table.check_columns(("task", name), ("task", name, *other))
     pose, a, b = _tasks(table, known)
-    if answers and "first" in table.columns:
-        first = table.joints("first", known)
-        table.refuse("first", (first != a) & (first != b), "not one of the joints of the task")
-        a, b = np.where(first == b, b, a), np.where(first == b, a, b)
-    number = {joint: i for i, joint in enumerate(known.joints)} | {SAME: -1, UNSURE: -2}
-    said = np.array([number.get(cell.strip(), -3) for cell in table.columns[name]], dtype=np.int64)
-    expected = f"expected one of the joints of the task, {SAME!r} or {UNSURE!r}"
-    table.refuse(name, (said != a) & (said != b) & (said != -1) & (said != -2), expected)
-    relation = np.where(said < 0, 0, np.where(said == a, -1, 1)).astype(np.int8)
-    optional: dict[str, Any] = {"unsure": said == -2} if (said == -2).any() else {}
+    nearer = _nearer(table, name, known, a, b)
+    if answers and "asked_first" in table.columns:
+        asked = table.joints("asked_first", known)
+        table.refuse("asked_first", (asked != a) & (asked != b), "expected one of the joints of the task")
+        a, b = asked, np.where(asked == a, b, a)
+    relation = np.where(nearer < 0, 0, np.where(nearer == a, -1, 1)).astype(np.int8)
+    optional: dict[str, Any] = {"unsure": nearer == -2} if (nearer == -2).any() else {}
     if answers:
         optional["annotator"] = table.text("worker")
         table.refuse("worker", optional["annotator"] == "", "expected who answered")
@@ -136,8 +125,18 @@ def read_crowdkit_csv(
         raise InputError(f"{path}: {error}") from None
 
 
+def _nearer(table: Table, column: str, skeleton: Skeleton, a: Array, b: Array) -> Array:
+    """(M,) the joint that each row says is nearer; -1 for "same", -2 for "unsure"."""
+    number = {_SAME: -1, _UNSURE: -2, _FIRST: -3, _SECOND: -4} | {name: i for i, name in enumerate(skeleton.joints)}
+    said = np.array([number.get(cell.strip(), -5) for cell in table.columns[column]], dtype=np.int64)
+    said = np.where(said == -3, a, np.where(said == -4, b, said))
+    bad = (said < -2) | ((said >= 0) & (said != a) & (said != b))
+    table.refuse(column, bad, f"expected {', '.join(_LABELS)}, or one of the joints of the task")
+    return said
+
+
 def _checked_joints(skeleton: Skeleton) -> tuple[str, ...]:
-    if bad := [joint for joint in skeleton.joints if _BETWEEN in joint or joint in (SAME, UNSURE)]:
+    if bad := [joint for joint in skeleton.joints if _BETWEEN in joint or joint in _LABELS]:
         raise InputError(
             f"crowd-kit's form: skeleton {skeleton.name!r}: joint {bad[0]!r}: such a name has no place there"
         )
