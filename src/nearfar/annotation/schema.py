@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 
 __all__ = [
@@ -34,15 +35,18 @@ __all__ = [
     "Stage",
     "answer",
     "audit",
+    "ban",
     "comment",
     "hit",
     "invitation",
+    "merging",
     "metadata",
     "pair",
     "person",
     "pose",
     "question",
     "session",
+    "tally",
     "task",
     "visit",
 ]
@@ -81,6 +85,12 @@ person = Table(
     Column("block_reason", String(500)),
     Column("skill_first", Number),  # P(right) where the joint asked first is nearer, from the last merging
     Column("skill_second", Number),
+    Column("compared", Integer, nullable=False, default=0),  # answers that can be compared with merged labels
+    Column("agreed", Integer, nullable=False, default=0),  # and agree with them; both from the last merging
+    Column("unblocked_at", Number),  # an admin let the person in again: not blocked by itself any more
+    Column("queue_priority", Number),  # the place in the queue before which all is asked already (queue.py);
+    Column("queue_shuffle", Integer),  # None: at its head
+    Column("queue_pair", BigInteger),
     Column("created_at", Number, nullable=False),
     UniqueConstraint("platform", "external_id"),
     UniqueConstraint("platform", "name"),
@@ -114,6 +124,7 @@ session = Table(
     Column("seen_at", Number, nullable=False),  # to within sessions.SEEN_SECONDS
     Column("expires_at", Number, nullable=False),
     Column("ended_at", Number),
+    Column("visit_id", ForeignKey("visit.id")),  # of external workers: each assignment has its own
 )
 
 pose = Table(
@@ -156,9 +167,15 @@ pair = Table(
     CheckConstraint("joint_a < joint_b", name="joint_order"),
     CheckConstraint("purpose in ('work', 'gold', 'tutorial', 'practice', 'test')", name="purpose"),
     CheckConstraint("truth in (-1, 0, 1)", name="truth"),
-    Index("ix_pair_queue", "purpose", "need", "priority", "shuffle"),
-    Index("ix_pair_disputed", "purpose", "risk"),
+    Index("ix_pair_disputed", "purpose", "risk", "id"),
 )
+# Conditions of partial indexes; a query that uses one has to have it word for word, without parameters.
+queued = (pair.c.purpose == literal_column("'work'")) & (pair.c.need > literal_column("0"))
+"""Pairs that can be given out; the queue's order is that of the index, backwards."""
+known = pair.c.purpose != literal_column("'work'")
+"""Pairs whose answer is known."""
+Index("ix_pair_queue", pair.c.priority, pair.c.shuffle, pair.c.id, sqlite_where=queued, postgresql_where=queued)
+Index("ix_pair_known", pair.c.purpose, pair.c.shuffle, pair.c.id, sqlite_where=known, postgresql_where=known)
 
 task = Table(
     "task",
@@ -190,10 +207,14 @@ question = Table(
     Column("state", String(12), nullable=False),  # leased, answered, released (its lease ran out unanswered), dropped
     Column("revision", Integer, nullable=False, default=0),  # of the last answer
     Column("choice", String(8)),  # of the last answer; None before, and when it was undone
+    Column("correct", SmallInteger),  # 1: it is the known one, 0: not; None for pairs of work, and without an answer
     UniqueConstraint("person_id", "pair_id", "attempt"),
     CheckConstraint("state in ('leased', 'answered', 'released', 'dropped')", name="state"),
 )
 """Nobody is asked a pair twice: (person, pair) is unique, but for the entry test, which can be tried again."""
+failed = question.c.correct == literal_column("0")
+"""Questions with a known answer that were answered otherwise."""
+Index("ix_question_failed", question.c.id, sqlite_where=failed, postgresql_where=failed)
 
 answer = Table(
     "answer",
@@ -208,6 +229,49 @@ answer = Table(
     UniqueConstraint("question_id", "revision"),
     CheckConstraint("choice in ('a', 'b', 'same', 'unsure', 'undone')", name="choice"),
 )
+
+TIME_BINS = 24
+"""Bins of response times; bin i ends at 125·2^(i/2) ms, the last is open."""
+
+tally = Table(
+    "tally",
+    metadata,
+    Column("person_id", ForeignKey("person.id"), primary_key=True),
+    Column("hour", Integer, primary_key=True),  # since 1970, by when the answer came
+    *(
+        Column(name, Integer, nullable=False, default=0)
+        for name in ("work", "gold", "gold_right", "first", "left", "same", "unsure", "hasty")
+    ),
+    *(Column(f"time_{i}", Integer, nullable=False, default=0) for i in range(TIME_BINS)),
+)
+"""What each person answered in each hour: live answers to pairs of work and of gold, kept with every answer, so that no
+number of the dashboard needs all answers to be read. `first` counts choices of A, `left` of the left button."""
+
+merging = Table(
+    "merging",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one row
+    Column("claimed_until", Number),  # a process is merging
+    Column("merged_at", Number),
+    Column("seconds", Number),  # that it took
+    Column("answers", Integer, nullable=False, default=0),
+    Column("crowd", Number),  # skill of an average person
+    Column("level_shares", JSON),  # of consensus.SkillFit
+    Column("agreement", JSON),  # of the answers to one pair among each other (statistics.Agreement)
+)
+"""The last merging of all answers."""
+
+ban = Table(
+    "ban",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("platform", String(12), nullable=False),
+    Column("external_id", String(100), nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("created_at", Number, nullable=False),
+    UniqueConstraint("platform", "external_id"),
+)
+"""People who are kept out before they come."""
 
 comment = Table(
     "comment",
@@ -228,9 +292,9 @@ visit = Table(
     Column("batch_id", String(100), nullable=False),  # Mechanical Turk: the HIT; Prolific: the study
     Column("person_id", ForeignKey("person.id"), nullable=False, index=True),
     Column("task_id", ForeignKey("task.id")),
-    Column("submit_url", String(300)),
+    Column("submit_url", String(300)),  # where Mechanical Turk wants to be told that it is done
     Column("opened_at", Number, nullable=False),
-    Column("submitted_at", Number),
+    Column("submitted_at", Number),  # when the worker was first given the form or the code that says it is done
     Column("completion_code", String(40)),
     Column("verdict", String(12)),  # approved, rejected
     Column("bonus", Number, nullable=False, default=0.0),

@@ -12,6 +12,16 @@ depends_on = None
 def upgrade() -> None:
     """Change the tables."""
     op.create_table(
+        "ban",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("platform", sa.String(length=12), nullable=False),
+        sa.Column("external_id", sa.String(length=100), nullable=False),
+        sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ban")),
+        sa.UniqueConstraint("platform", "external_id", name=op.f("uq_ban_platform_external_id")),
+    )
+    op.create_table(
         "hit",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("request_token", sa.String(length=64), nullable=False),
@@ -29,6 +39,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("request_token", name=op.f("uq_hit_request_token")),
     )
     op.create_table(
+        "merging",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("claimed_until", sa.Float(precision=53), nullable=True),
+        sa.Column("merged_at", sa.Float(precision=53), nullable=True),
+        sa.Column("seconds", sa.Float(precision=53), nullable=True),
+        sa.Column("answers", sa.Integer(), nullable=False),
+        sa.Column("crowd", sa.Float(precision=53), nullable=True),
+        sa.Column("level_shares", sa.JSON(), nullable=True),
+        sa.Column("agreement", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_merging")),
+    )
+    op.create_table(
         "person",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
@@ -42,6 +64,12 @@ def upgrade() -> None:
         sa.Column("block_reason", sa.String(length=500), nullable=True),
         sa.Column("skill_first", sa.Float(precision=53), nullable=True),
         sa.Column("skill_second", sa.Float(precision=53), nullable=True),
+        sa.Column("compared", sa.Integer(), nullable=False),
+        sa.Column("agreed", sa.Integer(), nullable=False),
+        sa.Column("unblocked_at", sa.Float(precision=53), nullable=True),
+        sa.Column("queue_priority", sa.Float(precision=53), nullable=True),
+        sa.Column("queue_shuffle", sa.Integer(), nullable=True),
+        sa.Column("queue_pair", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.Float(precision=53), nullable=False),
         sa.CheckConstraint("platform in ('invited', 'mturk', 'prolific')", name=op.f("ck_person_platform")),
         sa.CheckConstraint("role in ('admin', 'annotator', 'viewer')", name=op.f("ck_person_role")),
@@ -119,21 +147,62 @@ def upgrade() -> None:
             "pose_id", "joint_a", "joint_b", "purpose", name=op.f("uq_pair_pose_id_joint_a_joint_b_purpose")
         ),
     )
-    op.create_index("ix_pair_disputed", "pair", ["purpose", "risk"], unique=False)
-    op.create_index("ix_pair_queue", "pair", ["purpose", "need", "priority", "shuffle"], unique=False)
-    op.create_table(
-        "session",
-        sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("person_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("csrf_token", sa.String(length=64), nullable=False),
-        sa.Column("created_at", sa.Float(precision=53), nullable=False),
-        sa.Column("seen_at", sa.Float(precision=53), nullable=False),
-        sa.Column("expires_at", sa.Float(precision=53), nullable=False),
-        sa.Column("ended_at", sa.Float(precision=53), nullable=True),
-        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_session_person_id")),
-        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_session")),
+    op.create_index("ix_pair_disputed", "pair", ["purpose", "risk", "id"], unique=False)
+    op.create_index(
+        "ix_pair_known",
+        "pair",
+        ["purpose", "shuffle", "id"],
+        unique=False,
+        sqlite_where=sa.text("purpose != 'work'"),
+        postgresql_where=sa.text("purpose != 'work'"),
     )
-    op.create_index(op.f("ix_session_person_id"), "session", ["person_id"], unique=False)
+    op.create_index(
+        "ix_pair_queue",
+        "pair",
+        ["priority", "shuffle", "id"],
+        unique=False,
+        sqlite_where=sa.text("purpose = 'work' AND need > 0"),
+        postgresql_where=sa.text("purpose = 'work' AND need > 0"),
+    )
+    op.create_table(
+        "tally",
+        sa.Column("person_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("hour", sa.Integer(), nullable=False),
+        sa.Column("work", sa.Integer(), nullable=False),
+        sa.Column("gold", sa.Integer(), nullable=False),
+        sa.Column("gold_right", sa.Integer(), nullable=False),
+        sa.Column("first", sa.Integer(), nullable=False),
+        sa.Column("left", sa.Integer(), nullable=False),
+        sa.Column("same", sa.Integer(), nullable=False),
+        sa.Column("unsure", sa.Integer(), nullable=False),
+        sa.Column("hasty", sa.Integer(), nullable=False),
+        sa.Column("time_0", sa.Integer(), nullable=False),
+        sa.Column("time_1", sa.Integer(), nullable=False),
+        sa.Column("time_2", sa.Integer(), nullable=False),
+        sa.Column("time_3", sa.Integer(), nullable=False),
+        sa.Column("time_4", sa.Integer(), nullable=False),
+        sa.Column("time_5", sa.Integer(), nullable=False),
+        sa.Column("time_6", sa.Integer(), nullable=False),
+        sa.Column("time_7", sa.Integer(), nullable=False),
+        sa.Column("time_8", sa.Integer(), nullable=False),
+        sa.Column("time_9", sa.Integer(), nullable=False),
+        sa.Column("time_10", sa.Integer(), nullable=False),
+        sa.Column("time_11", sa.Integer(), nullable=False),
+        sa.Column("time_12", sa.Integer(), nullable=False),
+        sa.Column("time_13", sa.Integer(), nullable=False),
+        sa.Column("time_14", sa.Integer(), nullable=False),
+        sa.Column("time_15", sa.Integer(), nullable=False),
+        sa.Column("time_16", sa.Integer(), nullable=False),
+        sa.Column("time_17", sa.Integer(), nullable=False),
+        sa.Column("time_18", sa.Integer(), nullable=False),
+        sa.Column("time_19", sa.Integer(), nullable=False),
+        sa.Column("time_20", sa.Integer(), nullable=False),
+        sa.Column("time_21", sa.Integer(), nullable=False),
+        sa.Column("time_22", sa.Integer(), nullable=False),
+        sa.Column("time_23", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_tally_person_id")),
+        sa.PrimaryKeyConstraint("person_id", "hour", name=op.f("pk_tally")),
+    )
     op.create_table(
         "task",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -163,12 +232,21 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("choice", sa.String(length=8), nullable=True),
+        sa.Column("correct", sa.SmallInteger(), nullable=True),
         sa.CheckConstraint("state in ('leased', 'answered', 'released', 'dropped')", name=op.f("ck_question_state")),
         sa.ForeignKeyConstraint(["pair_id"], ["pair.id"], name=op.f("fk_question_pair_id")),
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_question_person_id")),
         sa.ForeignKeyConstraint(["task_id"], ["task.id"], name=op.f("fk_question_task_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_question")),
         sa.UniqueConstraint("person_id", "pair_id", "attempt", name=op.f("uq_question_person_id_pair_id_attempt")),
+    )
+    op.create_index(
+        "ix_question_failed",
+        "question",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("correct = 0"),
+        postgresql_where=sa.text("correct = 0"),
     )
     op.create_index(op.f("ix_question_pair_id"), "question", ["pair_id"], unique=False)
     op.create_index(op.f("ix_question_task_id"), "question", ["task_id"], unique=False)
@@ -218,3 +296,18 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["question_id"], ["question.id"], name=op.f("fk_comment_question_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_comment")),
     )
+    op.create_table(
+        "session",
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("person_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("csrf_token", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("seen_at", sa.Float(precision=53), nullable=False),
+        sa.Column("expires_at", sa.Float(precision=53), nullable=False),
+        sa.Column("ended_at", sa.Float(precision=53), nullable=True),
+        sa.Column("visit_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_session_person_id")),
+        sa.ForeignKeyConstraint(["visit_id"], ["visit.id"], name=op.f("fk_session_visit_id")),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_session")),
+    )
+    op.create_index(op.f("ix_session_person_id"), "session", ["person_id"], unique=False)
