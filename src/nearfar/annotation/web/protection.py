@@ -196,7 +196,7 @@ class Rates:
         if scope["type"] == "http":
             address = address_of(scope)
             wait = self._addresses.take(address)
-            if not wait and scope["method"] == "POST" and scope["path"] == "/join":
+            if not wait and scope["method"] == "POST" and scope["path"].startswith("/join"):
                 wait = self._guesses.take(address)
             token, _ = shown_token(Headers(scope=scope), scope["scheme"])
             if not wait and token and not scope["path"].startswith("/static/"):
