@@ -39,6 +39,7 @@ class Session:
         person: who signed in, as they are now.
         seen_at: when it was used last, to within `SEEN_SECONDS`.
         expires_at: when it ends at the latest.
+        visit_id: the assignment of an external worker that it is for.
     """
 
     token: str = field(repr=False)
@@ -46,6 +47,7 @@ class Session:
     person: Person
     seen_at: float
     expires_at: float
+    visit_id: int | None = None
 
 
 def hash_token(token: str) -> str:
@@ -58,8 +60,8 @@ def new_token() -> str:
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
-def start_session(connection: Connection, person_id: int, now: float) -> Session:
-    """Start a session of somebody who has proved who they are."""
+def start_session(connection: Connection, person_id: int, now: float, *, visit_id: int | None = None) -> Session:
+    """Start a session of somebody who has proved who they are; `visit_id`: for one assignment of an external worker."""
     token, csrf_token = new_token(), new_token()
     expires_at = now + SESSION_DAYS * DAY
     values = {
@@ -69,9 +71,10 @@ def start_session(connection: Connection, person_id: int, now: float) -> Session
         "created_at": now,
         "seen_at": now,
         "expires_at": expires_at,
+        "visit_id": visit_id,
     }
     connection.execute(insert(schema.session).values(values))
-    return Session(token, csrf_token, get_person(connection, person_id), now, expires_at)
+    return Session(token, csrf_token, get_person(connection, person_id), now, expires_at, visit_id)
 
 
 def find_session(connection: Connection, token: str, now: float) -> Session | None:
@@ -79,14 +82,21 @@ def find_session(connection: Connection, token: str, now: float) -> Session | No
     table = schema.session
     alive = (table.c.ended_at.is_(None), table.c.expires_at > now, table.c.seen_at > now - IDLE_DAYS * DAY)
     query = (
-        select(table.c.csrf_token, table.c.seen_at, table.c.expires_at, *PERSON_COLUMNS)
+        select(table.c.csrf_token, table.c.seen_at, table.c.expires_at, table.c.visit_id, *PERSON_COLUMNS)
         .join_from(table, schema.person)
         .where(table.c.token_hash == hash_token(token), schema.person.c.blocked_at.is_(None), *alive)
     )
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         return None
-    return Session(token, row[table.c.csrf_token], person_of(row), row[table.c.seen_at], row[table.c.expires_at])
+    return Session(
+        token=token,
+        csrf_token=row[table.c.csrf_token],
+        person=person_of(row),
+        seen_at=row[table.c.seen_at],
+        expires_at=row[table.c.expires_at],
+        visit_id=row[table.c.visit_id],
+    )
 
 
 def see_session(connection: Connection, token: str, now: float) -> None:

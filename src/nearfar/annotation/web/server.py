@@ -1,0 +1,98 @@
+"""The web server, set up to face strangers."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.config import LOGGING_CONFIG
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+__all__ = ["server_config"]
+
+HEADER_SECONDS = 15.0
+CONNECTIONS = 1000
+
+
+def server_config(app: ASGIApp, host: str, port: int, **options: Any) -> uvicorn.Config:
+    """How the studio is served.
+
+    Slow clients are cut off while they send headers (bodies: `protection.Bodies`), connections are bounded, and the log
+    holds no query strings. Behind which proxies we are is for `protection.Proxies` to say, not for uvicorn, which
+    believes everybody on this machine.
+
+    Args:
+        app: the studio.
+        host: address to listen on.
+        port: port.
+        **options: more of uvicorn's, such as ``ssl_certfile``.
+    """
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=ImpatientProtocol,
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=10,
+        log_config=log_config(),
+        **options,
+    )
+
+
+def log_config() -> dict[str, Any]:
+    """The logging of uvicorn, without query strings."""
+    config = copy.deepcopy(LOGGING_CONFIG)
+    config["filters"] = {"plain": {"()": WithoutQuery}}
+    config["handlers"]["access"]["filters"] = ["plain"]
+    return config
+
+
+class WithoutQuery(logging.Filter):
+    """Cuts the query off the paths in the access log: what people typed stays out of it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; keep it."""
+        if isinstance(record.args, tuple) and len(record.args) == 5:
+            client, method, path, version, status = record.args
+            record.args = (client, method, str(path).partition("?")[0], version, status)
+        return True
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP/1.1 that gives clients `HEADER_SECONDS` for the headers of a request."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Stop waiting once the headers are complete; begin again with the next request."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop()
+        elif self._waiting is None:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+    def _stop(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
