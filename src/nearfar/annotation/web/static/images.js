@@ -18,6 +18,11 @@ export class Images {
     return this.#entry(address, true).promise;
   }
 
+  /** The decoded <img>, where it is there already; else null. */
+  ready(address) {
+    return this.#kept.get(address)?.image ?? null;
+  }
+
   /** Fetch these, in this order, and forget all others. */
   prepare(addresses) {
     const wanted = new Set(addresses);
@@ -33,7 +38,7 @@ export class Images {
   #entry(address, urgent) {
     let entry = this.#kept.get(address);
     if (!entry) {
-      entry = { dropped: false, url: null };
+      entry = { dropped: false, url: null, image: null };
       entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
       entry.promise.catch(() => {}); // who asks for it hears of it
       this.#kept.set(address, entry);
@@ -65,6 +70,7 @@ export class Images {
         image.src = url;
         entry.url = url;
         await image.decode();
+        entry.image = image;
         entry.resolve(image);
         return;
       } catch (failure) {
