@@ -1,0 +1,34 @@
+"""The queue: what people are asked next, and their answers taken in."""
+
+from nearfar.annotation.counting import recount
+from nearfar.annotation.leasing import next_task, release_expired
+from nearfar.annotation.recording import (
+    MOST_EVENTS,
+    MOST_REVISIONS,
+    Event,
+    Feedback,
+    Reason,
+    Receipt,
+    record,
+)
+from nearfar.annotation.stages import finish_tutorial, open_tutorial, stage_after
+from nearfar.annotation.tasks import Kind, Question, Task
+
+__all__ = [
+    "MOST_EVENTS",
+    "MOST_REVISIONS",
+    "Event",
+    "Feedback",
+    "Kind",
+    "Question",
+    "Reason",
+    "Receipt",
+    "Task",
+    "finish_tutorial",
+    "next_task",
+    "open_tutorial",
+    "record",
+    "recount",
+    "release_expired",
+    "stage_after",
+]
