@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,10 @@ class Settings:
         price_per_answer: what an answer costs, for the dashboard.
         currency: of the price.
         subject: what is asked about, in words: "the person's left wrist".
+        prolific_study: id of the study at Prolific whose participants are let in; empty for none.
+        prolific_code: completion code of that study, which sends participants back; where it is empty, each is shown a
+            code of their own.
+        unregistered_hits: let workers of Mechanical Turk in whose HIT `nearfar annotate mturk create` did not make.
     """
 
     answers: int = 3
@@ -61,6 +66,9 @@ class Settings:
     price_per_answer: float = 0.0
     currency: str = "USD"
     subject: str = "person"
+    prolific_study: str = ""
+    prolific_code: str = ""
+    unregistered_hits: bool = False
 
     def __post_init__(self) -> None:
         self._range("answers", 1, 1000)
@@ -81,6 +89,9 @@ class Settings:
             self._range(name, 0, 1)
         self._range("test_attempts", 1, 100)
         self._range("price_per_answer", 0, math.inf)
+        for name in ("prolific_study", "prolific_code"):
+            if not re.fullmatch("[A-Za-z0-9_-]{0,64}", getattr(self, name)):
+                raise InputError(f"settings: {name}: expected at most 64 letters, digits, - and _")
 
     def _range(self, name: str, low: float, high: float) -> None:
         value: Any = getattr(self, name)
