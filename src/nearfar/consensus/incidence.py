@@ -17,9 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["Incidence"]
+__all__ = ["Incidence", "ranges"]
 
 Array = npt.NDArray[Any]
+
+CHUNK = 200_000
+"""Answers that are worked on at once: few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,17 +67,21 @@ class Incidence:
 
     def per_worker(self, values: Array, start: int = 0) -> Array:
         """(W, C, S) sums over the answers of each worker and kind to the items that (i, S) values start at."""
-        low, high = int(self.first[start]), int(self.first[start + len(values)])
-        counts = np.diff(self.first[start : start + len(values) + 1].numpy())
-        code, size = self.code[low:high].numpy(), self.workers * self.kinds
-        sums = [np.bincount(code, np.repeat(column, counts), size) for column in values.T]
-        return np.stack(sums, axis=1).reshape(self.workers, self.kinds, values.shape[1])
+        first, code = self.first.numpy(), self.code.numpy()
+        size = self.workers * self.kinds
+        sums = np.zeros((values.shape[1], size))
+        for low, high in ranges(first, CHUNK, start, start + len(values)):
+            here, counts = code[first[low] : first[high]], np.diff(first[low : high + 1])
+            for column, total in zip(values[low - start : high - start].T, sums, strict=True):
+                total += np.bincount(here, np.repeat(column, counts), size)
+        return sums.T.reshape(self.workers, self.kinds, values.shape[1])
 
-    def chunks(self, answers: int) -> Iterator[tuple[int, int]]:
-        """Ranges of items with about so many answers each."""
-        first = self.first.numpy()
-        start = 0
-        while start < self.items:
-            stop = max(int(np.searchsorted(first, first[start] + answers, side="right")) - 1, start + 1)
-            yield start, min(stop, self.items)
-            start = min(stop, self.items)
+
+def ranges(first: Array, most: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+    """Ranges of the groups start..stop with at most so many members (or one group); group g is first[g]..first[g + 1]."""
+    stop = len(first) - 1 if stop is None else stop
+    while start < stop:
+        end = int(np.searchsorted(first, first[start] + most, side="right")) - 1
+        end = min(max(end, start + 1), stop)
+        yield start, end
+        start = end

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.consensus.depth import DepthModel
+from nearfar.consensus.depth_em import fit_depth
 from nearfar.consensus.methods import Majority, Model
 from nearfar.consensus.skill import SkillFit, SkillModel, fit_skill
 from nearfar.consensus.votes import Votes, votes_of
@@ -92,8 +94,9 @@ def merge(answers: RelativeLabels, model: Model | None = None) -> Consensus:
     if isinstance(model, Majority):
         share = 0.5 + votes.per_item(votes.relation / 2) / votes.per_item(np.ones(len(votes)))
         return Consensus(_merged(answers, votes, share, {"method": "majority"}), votes)
-    if not isinstance(model, SkillModel):
-        raise NotImplementedError(type(model).__name__)
+    if isinstance(model, DepthModel):
+        fit = fit_depth(votes, answers.skeleton, model)
+        return Consensus(_merged(answers, votes, fit.probability, {"method": "depth"}), votes, fit)
     fit = fit_skill(votes, model)
     how = {"method": "skill", **asdict(model), "iterations": fit.iterations, "converged": fit.converged}
     return Consensus(_merged(answers, votes, fit.probability, how), votes, fit)

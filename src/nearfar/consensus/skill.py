@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.consensus.incidence import Incidence
-from nearfar.consensus.votes import Votes
+from nearfar.consensus.votes import Votes, places
 from nearfar.errors import InputError
 
 __all__ = ["SkillFit", "SkillModel", "fit_skill", "posterior"]
@@ -105,7 +105,8 @@ class SkillFit:
     def skill_of(self, workers: Array) -> Array:
         """(V, 2) skills of workers by name; the crowd's for those who are not known."""
         place, known = places(workers, self.workers)
-        return np.where(known[:, None], self.skill[place] if len(self.skill) else self.crowd, self.crowd)
+        skill = self.skill[place] if len(self.skill) else np.full((len(workers), 2), self.crowd)
+        return np.where(known[:, None], skill, self.crowd)
 
     def columns(self) -> dict[str, Array]:
         """What is told of each worker, (W,) each."""
@@ -114,13 +115,6 @@ class SkillFit:
             "skill_first_nearer": self.skill[:, 0],
             "skill_second_nearer": self.skill[:, 1],
         }
-
-
-def places(names: Array, known: Array) -> tuple[Array, Array]:
-    """(V,) where each name stands among the known ones, which rise, and whether it does (elsewhere its place is 0)."""
-    place = np.minimum(np.searchsorted(known, names), max(len(known) - 1, 0))
-    found = known[place] == names if len(known) else np.zeros(len(names), bool)
-    return np.where(found, place, 0), found
 
 
 def fit_skill(votes: Votes, model: SkillModel, start: SkillFit | None = None, free: Array | None = None) -> SkillFit:
@@ -191,7 +185,7 @@ class _Em:
 
     @classmethod
     def of(cls, votes: Votes, model: SkillModel, start: SkillFit | None, free: Array | None) -> _Em:
-        decided, workers = votes.vote != 0, len(votes.workers)
+        decided, workers = votes.decided, len(votes.workers)
         kind = 2 * votes.swapped[decided] + (votes.vote[decided] > 0)
         answers = Incidence.of(votes.item[decided], votes.worker[decided], kind, votes.items, workers, len(SIDE))
         average = np.full((workers, 2), POOLED_PRIOR[0] / sum(POOLED_PRIOR))

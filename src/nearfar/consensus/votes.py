@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
 
-__all__ = ["Votes", "votes_of"]
+__all__ = ["Votes", "places", "votes_of"]
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +55,11 @@ class Votes:
         """(M,) what each answer says of its item the way round that `pair` has it: -1, 0 or +1."""
         return np.where(self.swapped, -self.vote, self.vote)
 
+    @property
+    def decided(self) -> Array:
+        """(M,) answers that take a side."""
+        return np.asarray(self.vote != 0)
+
     def per_item(self, weights: Array) -> Array:
         """(I,) sums over the answers to each item."""
         return np.bincount(self.item, weights, self.items)
@@ -62,6 +67,43 @@ class Votes:
     def per_worker(self, weights: Array) -> Array:
         """(W,) sums over the answers of each worker."""
         return np.bincount(self.worker, weights, len(self.workers))
+
+
+    def of_items(self, chosen: Array) -> Votes:
+        """The answers to the items of an (I,) mask, and those who gave them."""
+        kept = chosen[self.item]
+        present = np.bincount(self.worker[kept], minlength=len(self.workers)) > 0
+        answers = {name: getattr(self, name)[kept] for name in ("vote", "swapped", "unsure", "row")}
+        return Votes(
+            pose=self.pose[chosen],
+            pair=self.pair[chosen],
+            item=(np.cumsum(chosen) - 1)[self.item[kept]],
+            worker=(np.cumsum(present) - 1)[self.worker[kept]],
+            workers=self.workers[present],
+            **answers,
+        )
+
+    def joined(self, more: Votes) -> Votes:
+        """These answers and more of them, whose rows follow on these."""
+        workers = np.union1d(self.workers, more.workers)
+        columns = {
+            name: np.concatenate([getattr(self, name), getattr(more, name)]) for name in ("vote", "swapped", "unsure")
+        }
+        return _votes(
+            pose=np.concatenate([self.pose[self.item], more.pose[more.item]]),
+            pair=np.concatenate([self.pair[self.item], more.pair[more.item]]),
+            worker=np.concatenate([np.searchsorted(workers, part.workers)[part.worker] for part in (self, more)]),
+            row=np.concatenate([self.row, more.row + len(self)]),
+            workers=workers,
+            **columns,
+        )
+
+
+def places(names: Array, known: Array) -> tuple[Array, Array]:
+    """(V,) where each name stands among the known ones, which rise, and whether it does (elsewhere its place is 0)."""
+    place = np.minimum(np.searchsorted(known, names), max(len(known) - 1, 0))
+    found = known[place] == names if len(known) else np.zeros(len(names), bool)
+    return np.where(found, place, 0), found
 
 
 def votes_of(answers: RelativeLabels) -> Votes:
@@ -74,25 +116,38 @@ def votes_of(answers: RelativeLabels) -> Votes:
     """
     if answers.kind != "answers":
         raise InputError("consensus: expected raw answers, got labels that are merged already")
-    low, high = answers.pair.min(axis=1).astype(np.int64), answers.pair.max(axis=1).astype(np.int64)
-    joints = answers.skeleton.num_joints
-    keys, item = np.unique((answers.pose.astype(np.int64) * joints + low) * joints + high, return_inverse=True)
-    item = item.reshape(-1)
     workers, worker = _workers(answers)
-    swapped = answers.pair[:, 0] > answers.pair[:, 1]
-    unsure = np.zeros(len(answers), bool) if answers.unsure is None else answers.unsure
-    # One number an answer, smallest part last: one sort of integers instead of five.
-    what = (answers.relation.astype(np.int64) + 1) * 4 + swapped * 2 + unsure
-    order = np.argsort((item.astype(np.int64) * len(workers) + worker) * 12 + what, kind="stable")
+    return _votes(
+        pose=answers.pose.astype(np.int64),
+        pair=np.sort(answers.pair.astype(np.int64), axis=1),
+        worker=worker,
+        vote=answers.relation.astype(np.int8),
+        swapped=answers.pair[:, 0] > answers.pair[:, 1],
+        unsure=np.zeros(len(answers), bool) if answers.unsure is None else answers.unsure,
+        row=np.arange(len(answers)),
+        workers=workers,
+    )
+
+
+def _votes(
+    pose: Array, pair: Array, worker: Array, vote: Array, swapped: Array, unsure: Array, row: Array, workers: Array
+) -> Votes:
+    """Answers in any order, with (M,) poses and (M, 2) pairs of their own, by item."""
+    joints = int(pair.max(initial=0)) + 1
+    keys, item = np.unique((pose * joints + pair[:, 0]) * joints + pair[:, 1], return_inverse=True)
+    item = item.reshape(-1)
+    # One number an answer, what counts least last: one sort of integers instead of five.
+    what = ((vote.astype(np.int64) + 1) * 2 + swapped) * 2 + unsure
+    order = np.argsort((item * len(workers) + worker) * 12 + what, kind="stable")
     return Votes(
         pose=keys // joints**2,
         pair=np.stack([keys // joints % joints, keys % joints], axis=1),
         item=item[order],
         worker=worker[order],
-        vote=answers.relation[order].astype(np.int8),
+        vote=vote[order],
         swapped=swapped[order],
         unsure=unsure[order],
-        row=order,
+        row=row[order],
         workers=workers,
     )
 
