@@ -29,7 +29,7 @@ def ask_more(connection: Connection, pair_id: int, more: int, now: float, *, by:
     wanted = max(pair.wanted, pair.answered) + more
     if wanted > MOST_WANTED:
         raise InputError(f"pair {pair_id}: {wanted} answers are more than {MOST_WANTED}")
-    store_pairs(connection, {pair: replace(pair, wanted=wanted, closed=None)})
+    store_pairs(connection, [replace(pair, wanted=wanted, closed=None)])
     write_log(connection, now, by, "asked more", f"pair {pair_id}", more=more)
 
 
@@ -40,7 +40,7 @@ def close(connection: Connection, pair_id: int, now: float, *, by: int | None = 
         InputError: no such pair.
     """
     pair = _lock(connection, pair_id, ("work", "gold"))
-    store_pairs(connection, {pair: replace(pair, closed="admin")})
+    store_pairs(connection, [replace(pair, closed="admin")])
     write_log(connection, now, by, "pair closed", f"pair {pair_id}")
 
 
@@ -52,7 +52,7 @@ def reopen(connection: Connection, pair_id: int, now: float, *, by: int | None =
     """
     pair = _lock(connection, pair_id, ("work", "gold"))
     wanted = max(pair.wanted, pair.answered + 1) if pair.purpose == "work" else pair.wanted
-    store_pairs(connection, {pair: replace(pair, wanted=wanted, closed=None)})
+    store_pairs(connection, [replace(pair, wanted=wanted, closed=None)])
     write_log(connection, now, by, "pair reopened", f"pair {pair_id}")
 
 
@@ -96,7 +96,7 @@ def make_gold(
         "need": 0,
     }
     number: int = connection.execute(insert(table).values(values).returning(table.c.id)).scalar_one()
-    store_pairs(connection, {pair: replace(pair, closed="admin")})
+    store_pairs(connection, [replace(pair, closed="admin")])
     write_log(connection, now, by, "made gold", f"pair {pair_id}", gold=number, truth=truth)
     return number
 
