@@ -35,12 +35,14 @@ class Pairs:
         joints: (M, 2) joint numbers, the lower first.
         priority: (M,) higher is asked first.
         truth: (M,) -1 the first joint is nearer, +1 the second, 0 the same; None where it is not known.
+        explanation: M texts that say why; None where there are none.
     """
 
     pose: Array
     joints: Array
     priority: Array
     truth: Array | None = None
+    explanation: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -48,7 +50,8 @@ class Pairs:
     def select(self, rows: Any) -> Pairs:
         """Some of the pairs."""
         truth = None if self.truth is None else self.truth[rows]
-        return Pairs(self.pose[rows], self.joints[rows], self.priority[rows], truth)
+        texts = None if self.explanation is None else tuple(np.array(self.explanation, dtype=object)[rows])
+        return Pairs(self.pose[rows], self.joints[rows], self.priority[rows], truth, texts)
 
     def keys(self, joints: int) -> Array:
         """(M,) numbers that tell pairs apart, on a skeleton of so many joints."""

@@ -17,17 +17,18 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import connect, migrate, transaction
 from nearfar.annotation.images import ImageFolder, image_sizes, match_images
+from nearfar.annotation.lessons import explained, plan_lessons, render_lessons
 from nearfar.annotation.pairs import Pairs, draw_pairs, gold_pairs, read_pairs, without
 from nearfar.annotation.placing import place_poses
 from nearfar.annotation.project_file import NAME, ProjectFile, read_project_file, skeleton_toml, write_project_file
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.storing import insert_pairs, insert_poses
+from nearfar.annotation.storing import insert_lessons, insert_pairs, insert_poses
 from nearfar.datasets import load_labels, load_poses
 from nearfar.errors import InputError
 from nearfar.files import write_text
@@ -130,6 +131,7 @@ def init_project(
     settings: Settings | None = None,
     title: str | None = None,
     lifter: str | Path = "default",
+    lessons: bool = True,
     seed: int = 0,
     progress: bool = False,
 ) -> Project:
@@ -150,6 +152,7 @@ def init_project(
         settings: how to ask.
         title: shown to people; by default the folder's name.
         lifter: weights whose uncertainty chooses "informative" pairs.
+        lessons: draw pictures for tutorial, practice and test, as far as gold does not give them (`lessons.py`).
         seed: of everything random.
         progress: show progress bars.
 
@@ -158,6 +161,7 @@ def init_project(
             be used.
     """
     folder, images = Path(folder), Path(images)
+    _check_new(folder)
     settings = settings or Settings()
     address = database or os.environ.get(VARIABLE) or DATABASE
     parsed = _parsed(address)
@@ -168,6 +172,9 @@ def init_project(
     poses, usable, boxes = place_poses(poses, names, image, sizes)
     rng = np.random.default_rng(seed)
     known = None if gold is None else gold_pairs(load_labels(gold), poses, usable)
+    given, drawn = plan_lessons(known, poses.skeleton, settings, rng) if lessons else ({}, ())
+    if known is not None and not given:
+        given = {"gold": known}
     asked = _choose(str(pairs), poses, usable, image, (listing, names), lifter, rng, progress)
     if known is not None:
         asked = without(asked, known, poses.skeleton)
@@ -184,11 +191,20 @@ def init_project(
         engine = connect(_absolute(address, temporary))
         try:
             migrate(engine)
+            with engine.connect() as connection:
+                _check_empty(connection)
+            rendered = None
+            if drawn:
+                place = temporary / "lessons"
+                rendered = render_lessons(place, poses.skeleton, settings, purposes=drawn, progress=progress)
             with transaction(engine) as connection:
-                if connection.execute(sa.select(schema.pose.c.id).limit(1)).first() is not None:
-                    raise InputError(f"database {engine.url.render_as_string()}: holds a project already")
+                _check_empty(connection)
                 insert_poses(connection, np.flatnonzero(image >= 0), names, image, boxes)
                 insert_pairs(connection, asked, settings, rng, progress=progress)
+                for purpose, some in given.items():
+                    insert_pairs(connection, explained(some, poses.skeleton, settings), settings, rng, purpose=purpose)
+                if rendered is not None:
+                    insert_lessons(connection, rendered)
         finally:
             engine.dispose()  # SQLite's write-ahead log is folded into its file before that moves
     return open_project(folder, database)
@@ -242,11 +258,20 @@ def _choose(
     return read_pairs(pairs, poses, usable, image, find)
 
 
+def _check_empty(connection: Connection) -> None:
+    if connection.execute(sa.select(schema.pose.c.id).limit(1)).first() is not None:
+        shown = connection.engine.url.render_as_string(hide_password=True)
+        raise InputError(f"database {shown}: holds a project already; each needs a database of its own")
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder}: is there already; a project needs a new folder")
+
+
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` that takes its name when the block ends well, and vanishes when it does not."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder}: is there already; a project needs a new folder")
     folder = folder.resolve()
     temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.partial")
     try:

@@ -11,12 +11,18 @@ from sqlalchemy import Connection
 from tqdm import tqdm
 
 from nearfar.annotation import schema
+from nearfar.annotation.lessons import Lessons
 from nearfar.annotation.pairs import Pairs
+from nearfar.annotation.placing import crop_boxes, usable_joints
+from nearfar.annotation.schema import Purpose
 from nearfar.annotation.settings import Settings
+from nearfar.errors import InputError
 
-__all__ = ["insert_pairs", "insert_poses"]
+__all__ = ["insert_lessons", "insert_pairs", "insert_poses"]
 
 Array = npt.NDArray[Any]
+
+CROP = ("crop_x", "crop_y", "crop_width", "crop_height")
 
 
 def insert_pairs(
@@ -25,42 +31,66 @@ def insert_pairs(
     settings: Settings,
     rng: np.random.Generator,
     *,
-    purpose: str = "work",
-    explanations: list[str] | None = None,
+    purpose: Purpose = "work",
     progress: bool = False,
 ) -> None:
     """Store pairs to be asked: all of one pose one after the other, the poses in random order."""
-    shuffle = {int(pose): int(rng.integers(1 << 31)) for pose in np.unique(pairs.pose)}
+    shuffle = {pose: int(rng.integers(1 << 31)) for pose in np.unique(pairs.pose).tolist()}
     wanted = settings.answers if purpose == "work" else 0
-    at = 0
     with tqdm(total=len(pairs), desc="storing pairs", unit="pair", leave=False, disable=not progress) as bar:
         for part in _chunks(pairs):
-            truth = [None] * len(part) if part.truth is None else part.truth.tolist()
+            unknown = [None] * len(part)
+            truth = unknown if part.truth is None else part.truth.tolist()
+            columns = (
+                part.pose.tolist(),
+                part.joints.tolist(),
+                part.priority.tolist(),
+                truth,
+                part.explanation or unknown,
+            )
             rows = [
                 {
-                    "pose_id": pose, "joint_a": a, "joint_b": b, "purpose": purpose, "truth": true,
+                    "pose_id": pose, "joint_a": a, "joint_b": b, "purpose": purpose, "truth": true, "explanation": why,
                     "priority": priority, "shuffle": shuffle[pose], "wanted": wanted, "need": wanted,
-                    "explanation": None if explanations is None else explanations[at + i],
                 }
-                for i, (pose, (a, b), priority, true) in enumerate(
-                    zip(part.pose.tolist(), part.joints.tolist(), part.priority.tolist(), truth, strict=True)
-                )
+                for pose, (a, b), priority, true, why in zip(*columns, strict=True)
             ]  # fmt: skip
-            connection.execute(schema.pair.insert(), rows)
-            at += len(part)
+            if rows:
+                connection.execute(schema.pair.insert(), rows)
             bar.update(len(part))
+
+
+def insert_lessons(connection: Connection, lessons: Lessons) -> None:
+    """Store rendered lessons; the worked examples keep their order."""
+    poses, names = lessons.poses, lessons.poses.sequence
+    if poses.keypoints is None or poses.image_size is None or names is None:
+        raise InputError("lessons: need keypoints, image sizes and names")
+    boxes = crop_boxes(poses.keypoints, usable_joints(poses, poses.image_size), poses.image_size)
+    rows = [
+        {"id": schema.LESSON_POSES + row, "image": name, "lesson": True, **dict(zip(CROP, box, strict=True))}
+        for row, (name, box) in enumerate(zip(names.values().tolist(), boxes.tolist(), strict=True))
+    ]
+    connection.execute(schema.pose.insert(), rows)
+    pairs = [
+        {
+            "pose_id": schema.LESSON_POSES + lesson.pose, "joint_a": lesson.joints[0], "joint_b": lesson.joints[1],
+            "purpose": lesson.purpose, "truth": lesson.truth, "explanation": lesson.explanation, "priority": -number,
+            "shuffle": 0, "wanted": 0, "need": 0,
+        }
+        for number, lesson in enumerate(lessons.questions)
+    ]  # fmt: skip
+    connection.execute(schema.pair.insert(), pairs)
 
 
 def insert_poses(connection: Connection, rows: Array, names: tuple[str, ...], image: Array, boxes: Array) -> None:
     """Store the poses of some rows, with names[image[row]] and the (x, y, width, height) of their crops."""
-    columns = ("crop_x", "crop_y", "crop_width", "crop_height")
     for some in np.array_split(rows, max(1, len(rows) // 10_000)):
         values = [
             {
                 "id": row,
                 "image": names[image[row]],
                 "lesson": False,
-                **dict(zip(columns, boxes[row].tolist(), strict=True)),
+                **dict(zip(CROP, boxes[row].tolist(), strict=True)),
             }
             for row in some.tolist()
         ]

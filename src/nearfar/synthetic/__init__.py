@@ -21,7 +21,7 @@ from nearfar.synthetic.motion import Timeline, clip_lengths, move
 from nearfar.synthetic.stance import place_in_world, plant_legs
 from nearfar.synthetic.tasks import TASKS
 
-__all__ = ["ACTIONS", "synthetic_poses"]
+__all__ = ["ACTIONS", "synthetic_motion", "synthetic_poses"]
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +55,32 @@ def _stage(rng: np.random.Generator, lengths: Array, fps: float) -> _Scene:
         forward_kinematics(pose, body), lift, heading[timeline.clip] + turned, timeline.starts, reach, fps
     )
     return _Scene(joints, timeline.tasks(), timeline.starts)
+
+
+def synthetic_motion(frames: int, *, seed: int = 0, fps: float = 15.0) -> PoseSet:
+    """Motion as that of `synthetic_poses`, before any camera: skeleton human19, world frame, the floor at z = 0.
+
+    Args:
+        frames: moments of motion, 1 or more.
+        seed: another seed is other people, doing other things.
+        fps: frames a second.
+
+    Returns:
+        One row a moment: joints (mm), time, names of clip (sequence) and task (action).
+    """
+    rng = np.random.default_rng([seed, 0])
+    lengths = clip_lengths(rng, frames, fps)
+    scene = _stage(rng, lengths, fps)
+    clip = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    return PoseSet(
+        skeleton=FULL,
+        joints=scene.joints.astype(np.float32),
+        frame="world",
+        time=_ranges(np.zeros(len(lengths), np.int64), lengths) / fps,
+        sequence=Category(clip, tuple(f"s{seed}-{i:05d}" for i in range(len(lengths)))),
+        action=Category(scene.task.astype(np.int32), ACTIONS),
+        provenance={"source": "nearfar.synthetic"},
+    )
 
 
 def synthetic_poses(
