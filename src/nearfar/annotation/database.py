@@ -12,12 +12,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from nearfar.errors import InputError
 
-__all__ = ["connect", "migrate", "transaction", "with_retries"]
+__all__ = ["connect", "migrate", "transaction", "upsert", "with_retries"]
 
 T = TypeVar("T")
 
@@ -114,6 +115,11 @@ def with_retries(engine: Engine, work: Callable[[Connection], T], *, tries: int 
                 raise
             time.sleep(0.02 * 2**attempt)
     raise RuntimeError("unreachable")
+
+
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows ``on_conflict_do_update`` and ``on_conflict_do_nothing``."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def _is_contention(error: DBAPIError) -> bool:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from nearfar.annotation import schema
+from nearfar.annotation.database import upsert
 from nearfar.annotation.schema import TIME_BINS
 from nearfar.annotation.settings import Settings
 
@@ -73,12 +73,13 @@ def time_bin(response_ms: int) -> int:
 def add_tally(connection: Connection, person_id: int, tally: Tally) -> None:
     """Add to a person's sums; the person is locked."""
     table = schema.tally
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     for hour, counts in tally.items():
         if not any(counts.values()):
             continue
         # All columns, so that the statement is always the same and compiled once.
-        query = dialect.insert(table).values(person_id=person_id, hour=hour, **{name: counts[name] for name in COUNTED})
+        query = upsert(connection, table).values(
+            person_id=person_id, hour=hour, **{name: counts[name] for name in COUNTED}
+        )
         sums = {name: table.c[name] + query.excluded[name] for name in COUNTED}
         connection.execute(query.on_conflict_do_update(index_elements=["person_id", "hour"], set_=sums))
 

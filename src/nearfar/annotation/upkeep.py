@@ -1,0 +1,49 @@
+"""What a server does now and then while people answer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from nearfar.annotation.leasing import release_expired
+from nearfar.annotation.quality import block_flagged
+from nearfar.annotation.refreshing import is_due, refresh
+from nearfar.annotation.settings import Settings
+
+__all__ = ["keep_up", "look_after"]
+
+ROUND_SECONDS = 10.0
+EVERY_SECONDS = 60.0
+"""Answers are merged this often, or less where that takes longer than a tenth of it."""
+
+_log = logging.getLogger(__name__)
+
+
+def look_after(
+    engine: Engine, settings: Settings, *, clock: Callable[[], float] = time.time, every: float = EVERY_SECONDS
+) -> None:
+    """Take back expired leases, merge answers where that is due, and block flagged people where that is wanted."""
+    release_expired(engine, settings, clock())
+    with engine.connect() as connection:
+        due = is_due(connection, clock(), every)
+    if due:
+        refresh(engine, settings, clock=clock)
+        if settings.block_flagged:
+            block_flagged(engine, settings, clock())
+
+
+def keep_up(engine: Engine, settings: Settings, stop: threading.Event) -> None:
+    """Look after a project until `stop` is set: the body of a background thread of the server.
+
+    Several servers may do so at once. Trouble with the database is logged, and tried again in the next round.
+    """
+    while not stop.wait(ROUND_SECONDS):
+        try:
+            look_after(engine, settings)
+        except SQLAlchemyError as error:
+            _log.warning("upkeep: %s", type(error).__name__)  # its text may quote answers
