@@ -69,7 +69,10 @@ def test_majority():
     rows = [(0, 1, 2, 1, "a"), (0, 2, 1, -1, "b"), (0, 1, 2, -1, "c")]  # two say that 2 is nearer, one that 1 is
     rows += [(1, 1, 2, 1, "a"), (1, 1, 2, -1, "b")]  # a tie
     rows += [(2, 1, 2, 0, "a"), (2, 1, 2, -1, "b")]  # one unsure
-    merged = majority(answers_of(rows, annotators=False))
+    rows += [(0, 2, 1, 0, "d")]
+    answers = answers_of(rows, annotators=False)
+    answers = dataclasses.replace(answers, unsure=np.arange(len(rows)) == len(rows) - 1)  # "can't tell" never counts
+    merged = majority(answers)
     assert merged.labels.kind == "merged"
     assert merged.labels.pose.tolist() == [0, 1, 2]
     assert merged.labels.relation.tolist() == [1, 0, -1]
@@ -94,7 +97,7 @@ def test_unsure_answers_say_nothing_of_the_order(coins):
     assert with_unsure.labels.probability[-1] == pytest.approx(0.5)
     assert with_unsure.labels.relation[-1] == 0
     record = with_unsure.workers()[-1]
-    assert (record["annotator"], record["unsure"], record["agrees"]) == ("w9", 1.0, None)
+    assert (record["annotator"], record["same"], record["agrees"]) == ("w9", 1.0, None)
     assert record["expected_right"] is None
     json.dumps(with_unsure.workers(), allow_nan=False)
 
@@ -189,7 +192,7 @@ def test_merged_labels_are_saved_and_read(tmp_path):
     np.testing.assert_array_equal(read.relation, labels.relation)
     np.testing.assert_allclose(read.probability, labels.probability, rtol=1e-6)
     assert read.kind == "merged"
-    assert read.provenance["merged"]["method"] == "skill"
+    assert read.provenance["merged"]["method"] == "lean"
 
 
 def test_what_cannot_be_merged_is_refused():

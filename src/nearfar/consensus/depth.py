@@ -1,16 +1,16 @@
 """Merging by depth: all answers on one pose are read together.
 
 A pose has a latent depth for each joint, and an answer about a pair is a noisy look at the difference of two of them
-(`nearfar.consensus.thurstone`). So answers about other pairs of the same pose help: if a is nearer than b, and b than c,
-then a is nearer than c, asked or not. Depths have a normal prior, the same for all poses, which is fitted to the answers
-too (empirical Bayes): which joints move together, how far, and where they tend to be. It begins as a random walk along
-the skeleton's limbs. Poses are fitted by expectation propagation (`nearfar.consensus.propagation`); workers, tie band,
-lapses and prior by the M step of EM.
+(`nearfar.consensus.thurstone`). So answers about other pairs of the same pose help: if a is nearer than b, and b than
+c, then a is nearer than c, asked or not. Depths have a normal prior, the same for all poses, which is fitted to the
+answers too (empirical Bayes): which joints move together, how far, and where they tend to be. It begins as a random
+walk along the skeleton's limbs. Poses are fitted by expectation propagation (`nearfar.consensus.propagation`); workers,
+tie band, lapses and prior by the M step of EM (`nearfar.consensus.depth_em`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,7 +20,7 @@ from nearfar.answer_noise import AnswerNoise
 from nearfar.consensus.incidence import ranges
 from nearfar.consensus.propagation import DepthPrior, Factors, beliefs
 from nearfar.consensus.thurstone import HALF, NODES, WEIGHTS, Judges, cumulative
-from nearfar.consensus.votes import places
+from nearfar.consensus.votes import Growth, places
 from nearfar.errors import InputError
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton
@@ -112,6 +112,29 @@ class DepthFit:
     iterations: int
     converged: bool
 
+    def grown(self, part: DepthFit, growth: Growth) -> DepthFit:
+        """This fit with that of a part of more answers in it."""
+        poses, pose = np.unique(growth.votes.pose, return_inverse=True)
+        return replace(
+            part,
+            workers=growth.votes.workers,
+            judges=replace(
+                part.judges,
+                sensitivity=growth.by_worker(self.judges.sensitivity, part.judges.sensitivity),
+                lean=growth.by_worker(self.judges.lean, part.judges.lean),
+            ),
+            probability=growth.by_item(self.probability, part.probability),
+            answers=growth.by_worker(self.answers, part.answers),
+            right=growth.by_worker(self.right, part.right),
+            poses=poses,
+            factors=Factors(
+                pose=pose.reshape(-1),
+                pair=growth.votes.pair,
+                precision=growth.by_item(self.factors.precision, part.factors.precision),
+                shift=growth.by_item(self.factors.shift, part.factors.shift),
+            ),
+        )
+
     def columns(self) -> dict[str, Array]:
         """What is told of each worker, (W,) each."""
         return {"expected_right": self.right, "sensitivity": self.judges.sensitivity, "lean": self.judges.lean}
@@ -167,7 +190,7 @@ class DepthFit:
     def unit_mm(self, poses: PoseSet) -> float:
         """How long a unit of depth is, mm, from known 3D of some or all of the poses that were asked about.
 
-        It is the unit that makes the expected square of the depth differences of all pairs that were asked the true one.
+        It makes the expected mean square of the depth differences of all pairs that were asked the true one.
 
         Args:
             poses: joints in the camera's frame (or root-relative along its axes); row i is pose i of the answers, NaN

@@ -84,7 +84,7 @@ def fit_depth(
 
 @dataclass(frozen=True, eq=False)
 class _Expectation:
-    """An E step: (I,) probabilities, the factors, (W, 6, G) expected answers by depth difference, the poses' moments."""
+    """An E step: (I,) probabilities, factors, (W, 6, G) expected answers by depth difference, the poses' moments."""
 
     probability: Array
     factors: Factors

@@ -72,13 +72,13 @@ class Incidence:
         sums = np.zeros((values.shape[1], size))
         for low, high in ranges(first, CHUNK, start, start + len(values)):
             here, counts = code[first[low] : first[high]], np.diff(first[low : high + 1])
-            for column, total in zip(values[low - start : high - start].T, sums, strict=True):
-                total += np.bincount(here, np.repeat(column, counts), size)
+            for i, column in enumerate(values[low - start : high - start].T):
+                sums[i] += np.bincount(here, np.repeat(column, counts), size)
         return sums.T.reshape(self.workers, self.kinds, values.shape[1])
 
 
 def ranges(first: Array, most: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-    """Ranges of the groups start..stop with at most so many members (or one group); group g is first[g]..first[g + 1]."""
+    """Ranges of the groups start..stop with at most so many members, or one group; group g is first[g]..first[g + 1]."""
     stop = len(first) - 1 if stop is None else stop
     while start < stop:
         end = int(np.searchsorted(first, first[start] + most, side="right")) - 1

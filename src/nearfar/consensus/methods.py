@@ -9,7 +9,7 @@ from nearfar.consensus.glad import Glad
 from nearfar.consensus.skill import SkillModel
 from nearfar.errors import InputError
 
-__all__ = ["METHOD_NAMES", "Majority", "Model", "method"]
+__all__ = ["METHOD_NAMES", "Majority", "Model", "method", "name_of"]
 
 METHOD_NAMES = ("majority", "dawid-skene-1", "dawid-skene-2", "glad", "lean", "depth")
 """Names that `method` knows."""
@@ -19,8 +19,8 @@ METHOD_NAMES = ("majority", "dawid-skene-1", "dawid-skene-2", "glad", "lean", "d
 class Majority:
     """A vote: every answer counts the same, and nobody needs to be known by name.
 
-    The probability is the share of the answers, those of 0 counting half for either side; so a unanimous pair has
-    risk 0, which is what a majority vote claims, not what is true.
+    The probability is the share of the answers, "same depth" counting half for either side and "can't tell" not at all;
+    so a unanimous pair has risk 0, which is what a majority vote claims, not what is true.
     """
 
 
@@ -49,3 +49,16 @@ def method(name: str) -> Model:
             return DepthModel()
         case _:
             raise InputError(f"merging method {name!r}: expected one of {', '.join(METHOD_NAMES)}")
+
+
+def name_of(model: Model) -> str:
+    """The name of `METHOD_NAMES` that a model, with whatever settings, goes by."""
+    match model:
+        case Majority():
+            return "majority"
+        case Glad():
+            return "glad"
+        case DepthModel():
+            return "depth"
+        case SkillModel():
+            return f"dawid-skene-{model.coins}" if model.visibility == (1.0,) else "lean"

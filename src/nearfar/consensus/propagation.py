@@ -8,7 +8,6 @@ moments, in turn until they agree (Minka 2001). A system of R equations is solve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any

@@ -17,14 +17,14 @@ and Perona, Lean Crowdsourcing, CVPR 2017), so workers with few answers count as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nearfar.consensus.incidence import Incidence
-from nearfar.consensus.votes import Votes, places
+from nearfar.consensus.votes import Growth, Votes, places
 from nearfar.errors import InputError
 
 __all__ = ["SkillFit", "SkillModel", "fit_skill", "posterior"]
@@ -107,6 +107,16 @@ class SkillFit:
         place, known = places(workers, self.workers)
         skill = self.skill[place] if len(self.skill) else np.full((len(workers), 2), self.crowd)
         return np.where(known[:, None], skill, self.crowd)
+
+    def grown(self, part: SkillFit, growth: Growth) -> SkillFit:
+        """This fit with that of a part of more answers in it."""
+        return replace(
+            part,
+            workers=growth.votes.workers,
+            probability=growth.by_item(self.probability, part.probability),
+            skill=growth.by_worker(self.skill, part.skill),
+            right=growth.by_worker(self.right, part.right),
+        )
 
     def columns(self) -> dict[str, Array]:
         """What is told of each worker, (W,) each."""

@@ -7,8 +7,8 @@ second joint as asked, far below 0 for who always takes the first. A share of al
 
     P(second) = lapse·guess + (1 − lapse)·F(s·δ + b − t),   P(first) = lapse·guess + (1 − lapse)·F(−s·δ − b − t).
 
-F is the normal distribution's (probit, Thurstone 1927) or the logistic one's (logit; Bradley and Terry 1952, with ties as
-Rao and Kupper have them, 1967). Depths are in units of their own, and δ lives on a grid that is fine around 0.
+F is the normal distribution's (probit, Thurstone 1927) or the logistic one's (logit; Bradley and Terry 1952, with ties
+as Rao and Kupper have them, 1967). Depths are in units of their own, and δ lives on a grid that is fine around 0.
 """
 
 from __future__ import annotations

@@ -11,9 +11,14 @@ import numpy.typing as npt
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
 
-__all__ = ["Votes", "places", "votes_of"]
+__all__ = ["Growth", "Votes", "places", "votes_of"]
 
 Array = npt.NDArray[Any]
+
+
+JOINT_BITS = 12
+LAST_JOINT = (1 << JOINT_BITS) - 1
+"""Items are numbered by their pose and two joints of so many bits each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +56,11 @@ class Votes:
         return len(self.pose)
 
     @property
+    def keys(self) -> Array:
+        """(I,) a number for each item, by pose and pair alone; rising."""
+        return _keys(self.pose, self.pair)
+
+    @property
     def relation(self) -> Array:
         """(M,) what each answer says of its item the way round that `pair` has it: -1, 0 or +1."""
         return np.where(self.swapped, -self.vote, self.vote)
@@ -67,7 +77,6 @@ class Votes:
     def per_worker(self, weights: Array) -> Array:
         """(W,) sums over the answers of each worker."""
         return np.bincount(self.worker, weights, len(self.workers))
-
 
     def of_items(self, chosen: Array) -> Votes:
         """The answers to the items of an (I,) mask, and those who gave them."""
@@ -97,6 +106,48 @@ class Votes:
             workers=workers,
             **columns,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """How what was found of some answers goes over to more of them, of which a part was looked at again.
+
+    Attributes:
+        votes: all answers now.
+        item: (I,) where each item stood before; anything for a new one.
+        seen: (I,) items of the part; new ones are among them.
+        worker: (W,) where each worker stood before; anything for a new one.
+        free: (W,) workers that were fitted again; new ones are among them.
+        part: (F,) where these stand in the part.
+    """
+
+    votes: Votes
+    item: Array
+    seen: Array
+    worker: Array
+    free: Array
+    part: Array
+
+    @classmethod
+    def of(cls, before: Votes, votes: Votes, seen: Array, free: Array, part: Votes) -> Growth:
+        """From the answers before and now, the masks, and the part of the answers now that was looked at."""
+        item, _ = places(votes.keys, before.keys)
+        worker, _ = places(votes.workers, before.workers)
+        return cls(votes, item, seen, worker, free, places(votes.workers[free], part.workers)[0])
+
+    def by_item(self, before: Array, part: Array) -> Array:
+        """(I, ...) values of all items, from those of the items before and those of the part."""
+        values = np.empty((len(self.item), *before.shape[1:]), before.dtype)
+        values[~self.seen] = before[self.item[~self.seen]]
+        values[self.seen] = part
+        return values
+
+    def by_worker(self, before: Array, part: Array) -> Array:
+        """(W, ...) values of all workers, from those before and those of the part's workers."""
+        values = np.empty((len(self.worker), *before.shape[1:]), before.dtype)
+        values[~self.free] = before[self.worker[~self.free]]
+        values[self.free] = part[self.part]
+        return values
 
 
 def places(names: Array, known: Array) -> tuple[Array, Array]:
@@ -129,19 +180,22 @@ def votes_of(answers: RelativeLabels) -> Votes:
     )
 
 
+def _keys(pose: Array, pair: Array) -> Array:
+    return ((pose << JOINT_BITS) + pair[:, 0] << JOINT_BITS) + pair[:, 1]
+
+
 def _votes(
     pose: Array, pair: Array, worker: Array, vote: Array, swapped: Array, unsure: Array, row: Array, workers: Array
 ) -> Votes:
     """Answers in any order, with (M,) poses and (M, 2) pairs of their own, by item."""
-    joints = int(pair.max(initial=0)) + 1
-    keys, item = np.unique((pose * joints + pair[:, 0]) * joints + pair[:, 1], return_inverse=True)
+    keys, item = np.unique(_keys(pose, pair), return_inverse=True)
     item = item.reshape(-1)
     # One number an answer, what counts least last: one sort of integers instead of five.
     what = ((vote.astype(np.int64) + 1) * 2 + swapped) * 2 + unsure
     order = np.argsort((item * len(workers) + worker) * 12 + what, kind="stable")
     return Votes(
-        pose=keys // joints**2,
-        pair=np.stack([keys // joints % joints, keys % joints], axis=1),
+        pose=keys >> 2 * JOINT_BITS,
+        pair=np.stack([keys >> JOINT_BITS & LAST_JOINT, keys & LAST_JOINT], axis=1),
         item=item[order],
         worker=worker[order],
         vote=vote[order],
