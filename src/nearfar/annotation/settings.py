@@ -93,6 +93,10 @@ class Settings:
             if not re.fullmatch("[A-Za-z0-9_-]{0,64}", getattr(self, name)):
                 raise InputError(f"settings: {name}: expected at most 64 letters, digits, - and _")
 
+    def right_to_pass(self, total: int) -> int:
+        """Right answers that pass an entry test of so many questions."""
+        return math.ceil(self.test_pass * total - 1e-9)
+
     def _range(self, name: str, low: float, high: float) -> None:
         value: Any = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:

@@ -2,10 +2,11 @@
 
 import { Api } from "./api.js";
 import { start as done } from "./done.js";
+import { start as external } from "./external.js";
 import { start as question } from "./question.js";
 import { start as tutorial } from "./tutorial.js";
 
-const PAGES = { done, question, tutorial };
+const PAGES = { done, external, question, tutorial };
 
 const bearer = document.querySelector('meta[name="nearfar-session"]')?.content ?? "";
 let leaving = new AbortController();

@@ -4,6 +4,7 @@
 const RING = 12;
 const SMALLEST_RING = 5;
 const LINE = 9; // what two outlines need between them
+const SHARE = { a: 1, b: 1.18 }; // a diamond looks smaller than a circle
 const PLATE = { a: 14, b: 18 }; // from the middle of a letter's plate to its edge (circle) or corner (diamond)
 const DIRECTIONS = 24;
 const NAMESPACE = "http://www.w3.org/2000/svg";
@@ -26,24 +27,29 @@ const inside = (point, size, margin = 0) =>
  * @param {{x: number, y: number}} b joint B
  * @param {{width: number, height: number}} size of the frame
  * @returns {{radius: number, a: object, b: object}} radius of the rings and, for each joint in the frame, the middle of
- *   its letter (`x`, `y`) and whether a line leads there (`leader`); null for a joint outside of the frame
+ *   its letter (`x`, `y`) and whether a line leads there (`leader`). Of a joint outside of the frame, the letter stands
+ *   at the edge where it would come in (`outside`).
  */
 export function layout(a, b, size) {
   const radius = ringRadius(a, b);
-  const shown = { a: inside(a, size), b: inside(b, size) };
-  const places = { a: shown.a ? around(a, b, "a", radius, size) : [null], b: shown.b ? around(b, a, "b", radius, size) : [null] };
+  const places = (joint, other, letter) =>
+    inside(joint, size) ? around(joint, other, letter, radius, size) : [atEdge(joint, PLATE[letter], size)];
   let best = null;
-  for (const first of places.a) {
-    for (const second of places.b) {
-      const cost = (first?.cost ?? 0) + (second?.cost ?? 0) + overlap(first, second);
+  for (const first of places(a, b, "a")) {
+    for (const second of places(b, a, "b")) {
+      const cost = first.cost + second.cost + overlap(first, second);
       if (!best || cost < best.cost) best = { cost, a: first, b: second };
     }
   }
   return { radius, a: best.a, b: best.b };
 }
 
+function atEdge(joint, reach, size) {
+  const between = (value, room) => Math.max(reach, Math.min(room - reach, value));
+  return { x: between(joint.x, size.width), y: between(joint.y, size.height), leader: false, outside: true, cost: 0 };
+}
+
 function overlap(first, second) {
-  if (!first || !second) return 0;
   const room = PLATE.a + PLATE.b + 4;
   return distance(first, second) < room ? 1000 + room - distance(first, second) : 0;
 }
@@ -53,17 +59,18 @@ function around(joint, other, letter, radius, size) {
   const near = distance(joint, other);
   const away = near < 1 ? (letter === "a" ? Math.PI : 0) : Math.atan2(joint.y - other.y, joint.x - other.x);
   const places = [];
-  for (const reach of [radius + PLATE[letter] + 7, radius + PLATE[letter] + 26]) {
+  const beside = radius * SHARE[letter] + PLATE[letter] + 7;
+  for (const reach of [beside, beside + 19]) {
     for (let i = 0; i < DIRECTIONS; i += 1) {
       const turn = (2 * Math.PI * i) / DIRECTIONS;
       const x = joint.x + reach * Math.cos(away + turn);
       const y = joint.y + reach * Math.sin(away + turn);
-      const leader = reach > radius + PLATE[letter] + 8 || radius === 0;
+      const leader = reach > beside || radius === 0;
       let cost = 3 * (1 - Math.cos(turn)) + (leader ? 2 : 0);
-      if (radius === 0 && reach < 30) cost += 20; // close joints: leave room to see them
+      if (radius === 0 && reach === beside) cost += 20; // close joints: leave room to see them
       if (!inside({ x, y }, size, PLATE[letter] + 2)) cost += 500;
       if (distance({ x, y }, other) < radius + PLATE[letter] + 7) cost += 1000;
-      places.push({ x, y, leader, cost });
+      places.push({ x, y, leader, outside: false, cost });
     }
   }
   return places;
@@ -89,12 +96,11 @@ export function draw(svg, a, b, size, names = { a: "A", b: "B" }) {
   const placed = layout(a, b, size);
   for (const [letter, joint] of [["a", a], ["b", b]]) {
     const plate = placed[letter];
-    if (!plate) continue;
-    const group = add(svg, "g", { class: `of-${letter}` });
-    const ring = letter === "b" ? placed.radius * 1.18 : placed.radius; // a diamond looks smaller than a circle
-    if (plate.leader) lines(group, joint, plate, placed.radius);
-    if (placed.radius) for (const style of ["halo", "rim", "line"]) add(group, ...classed(shape(letter, joint, ring), style));
-    add(group, "circle", { class: "dot", cx: joint.x, cy: joint.y, r: 2.6 });
+    const group = add(svg, "g", { class: `of-${letter}${plate.outside ? " outside" : ""}` });
+    const ring = placed.radius * SHARE[letter];
+    if (plate.leader) lines(group, joint, plate, ring);
+    if (ring && !plate.outside) for (const style of ["halo", "rim", "line"]) add(group, ...classed(shape(letter, joint, ring), style));
+    if (!plate.outside) add(group, "circle", { class: "dot", cx: joint.x, cy: joint.y, r: 2.6 });
     add(group, ...classed(shape(letter, plate, PLATE[letter]), "plate"));
     add(group, "text", { x: plate.x, y: plate.y }, names[letter]);
   }

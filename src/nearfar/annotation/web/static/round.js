@@ -47,7 +47,8 @@ export class Round {
   }
 
   get canUndo() {
-    return this.#order.length > 0 && this.task.kind !== "practice"; // practice has told the right answer
+    if (this.task.kind === "practice") return false; // it has told the right answer
+    return this.#order.length > 0 && !(this.task.kind === "test" && this.finished); // a finished test is marked
   }
 
   /** Questions from the present one on that are open: their pictures will be needed. */

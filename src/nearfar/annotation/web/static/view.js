@@ -100,8 +100,8 @@ export class View {
     const { t } = this;
     const box = element("feedback");
     box.hidden = false;
-    box.classList.toggle("good", told?.right === true);
-    box.classList.toggle("bad", told?.right === false);
+    box.classList.toggle("good", told?.correct === true);
+    box.classList.toggle("bad", told?.correct === false);
     element("feedback-go").hidden = told === null;
     if (told === null) {
       element("feedback-title").textContent = t("checking");
@@ -109,8 +109,8 @@ export class View {
       return;
     }
     element("answers").hidden = true;
-    const answer = told.right ? "" : `${t("wrong_answer", { answer: t(`answer_${told.answer}`) })} `;
-    element("feedback-title").textContent = t(told.right ? "right" : "wrong");
+    const answer = told.correct ? "" : `${t("wrong_answer", { answer: t(`answer_${told.right}`) })} `;
+    element("feedback-title").textContent = t(told.correct ? "right" : "wrong");
     element("feedback-text").textContent = answer + (told.explanation ?? "");
     this.say(`${element("feedback-title").textContent}. ${element("feedback-text").textContent}`);
     element("feedback-go").focus({ preventScroll: true });

@@ -1,0 +1,143 @@
+"""The studio as a web application."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from nearfar.annotation import schema
+from nearfar.annotation.project import Project
+from nearfar.annotation.sessions import hash_token
+from nearfar.annotation.upkeep import keep_up
+from nearfar.annotation.web import admin, annotator, external, sign_in
+from nearfar.annotation.web.protection import Protection, protect, shown_token
+from nearfar.annotation.web.rendering import Pages, StaticFiles, page
+from nearfar.annotation.web.server import server_config
+from nearfar.annotation.web.texts import load_texts
+
+__all__ = ["create_app", "serve"]
+
+log = logging.getLogger(__name__)
+
+
+def create_app(project: Project, *, protection: Protection | None = None, language: str = "en") -> FastAPI:
+    """The studio of one project.
+
+    Args:
+        project: an opened project; it stays open as long as the application.
+        protection: what is let through; by default what is safe on this machine alone.
+        language: of its texts.
+
+    Raises:
+        InputError: no texts of that language.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        stop = threading.Event()
+        upkeep = threading.Thread(target=keep_up, args=(project.engine, project.settings, stop), daemon=True)
+        upkeep.start()
+        yield
+        stop.set()
+        upkeep.join(10)
+
+    app = FastAPI(title=project.title, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.project = project
+    app.state.pages = Pages(load_texts(language), StaticFiles.load(), project.title)
+    for router in (sign_in.router, annotator.router, external.router, admin.router):
+        app.include_router(router)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    for kind in (OperationalError, PoolTimeoutError):
+        app.add_exception_handler(kind, _database_failed)
+    app.add_exception_handler(Exception, _failed)
+    protect(app, protection or Protection())
+    return app
+
+
+def serve(
+    project: Project,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    protection: Protection | None = None,
+    language: str = "en",
+    **options: Any,
+) -> None:
+    """Serve a project until Ctrl-C.
+
+    Args:
+        project: an opened project.
+        host: address to listen on.
+        port: port.
+        protection: what is let through.
+        language: of the texts.
+        **options: uvicorn's, such as ``ssl_certfile`` and ``ssl_keyfile``.
+    """
+    uvicorn.Server(
+        server_config(create_app(project, protection=protection, language=language), host, port, **options)
+    ).run()
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return _say(request, error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+async def _not_understood(request: Request, error: Exception) -> Response:
+    where = ""
+    if isinstance(error, RequestValidationError) and (first := next(iter(error.errors()), None)):
+        where = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return _say(request, 422, where or "the request could not be understood")
+
+
+async def _database_failed(request: Request, error: Exception) -> Response:
+    log.error("database: %s: %s", type(error).__name__, getattr(error, "orig", None))  # without the statement's values
+    return _say(request, 503, "the database does not answer", {"Retry-After": "5"})
+
+
+async def _failed(request: Request, _error: Exception) -> Response:
+    return _say(request, 500, "something went wrong on our side")
+
+
+def _say(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """An error, as a page for people and as JSON for programs; nothing of our insides in either."""
+    if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": detail}, status, headers)
+    if status == 401 and _is_blocked(request):
+        response = page(request, "blocked.html", status=403)
+    else:
+        known = request.app.state.pages.texts.section("errors")
+        shown = status if f"title_{status}" in known else 500 if status >= 500 else 400
+        response = page(request, "error.html", status=status, shown=shown)
+    response.headers.update(headers or {})
+    return response
+
+
+def _is_blocked(request: Request) -> bool:
+    """Whether the session shown, alive or ended, is that of somebody who was blocked: they are told so."""
+    token, _ = shown_token(request.headers, request.url.scheme)
+    if token is None:
+        return False
+    session, person = schema.session, schema.person
+    query = (
+        select(person.c.id)
+        .join_from(session, person)
+        .where(session.c.token_hash == hash_token(token), person.c.blocked_at.is_not(None))
+    )
+    project: Project = request.app.state.project
+    with project.engine.connect() as connection:
+        return connection.execute(query).first() is not None
