@@ -20,9 +20,10 @@ from sqlalchemy.exc import IntegrityError
 
 from nearfar.annotation import schema
 from nearfar.annotation.audit import write_log
+from nearfar.annotation.blocking import ban_reason
 from nearfar.annotation.database import with_retries
 from nearfar.annotation.leasing import next_task
-from nearfar.annotation.people import PERSON_COLUMNS, Person, create_person, person_of
+from nearfar.annotation.people import PERSON_COLUMNS, Person, block, create_person, get_person, person_of
 from nearfar.annotation.schema import Platform
 from nearfar.annotation.sessions import Session, hash_token, start_session
 from nearfar.annotation.settings import Settings
@@ -180,7 +181,7 @@ def open_visit(connection: Connection, settings: Settings, arrival: Arrival, now
     if visit is None:
         _check_registered(connection, settings, arrival)
         visit = _new_visit(connection, arrival, now)
-    person = _person(connection, visit.person_id)
+    person = get_person(connection, visit.person_id)
     if person.external_id != arrival.worker_id or visit.batch_id != arrival.batch_id:
         raise RefusedError("assignment", f"assignment {arrival.assignment_id}: was opened by another worker")
     return visit, person
@@ -366,19 +367,9 @@ def _new_person(connection: Connection, arrival: Arrival, now: float) -> Person:
         if found is None:
             raise
         return found
-    ban = schema.ban
-    banned = select(ban.c.reason).where(ban.c.platform == arrival.platform, ban.c.external_id == arrival.worker_id)
-    if (reason := connection.execute(banned).scalar()) is not None:
-        table = schema.person
-        values = {"blocked_at": now, "block_reason": reason}
-        connection.execute(update(table).where(table.c.id == person.id).values(values))
-        write_log(connection, now, None, "blocked", person.name, reason=reason)
+    if (reason := ban_reason(connection, arrival.platform, arrival.worker_id)) is not None:
+        block(connection, person.id, reason, now)
     return person
-
-
-def _person(connection: Connection, person_id: int) -> Person:
-    row = connection.execute(select(*PERSON_COLUMNS).where(schema.person.c.id == person_id)).mappings().one()
-    return person_of(row)
 
 
 def _visit_of(row: RowMapping) -> Visit:
