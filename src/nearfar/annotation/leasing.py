@@ -74,7 +74,7 @@ def release_expired(engine: Engine, settings: Settings, now: float, *, most: int
     late = or_(task.c.lease_expires_at <= now, task.c.lease_expires_at > now + settings.lease_minutes * 60)
     with engine.connect() as connection:
         query = select(task.c.id, task.c.person_id).where(task.c.state == "leased", late).limit(most)
-        expired = connection.execute(query).tuples().all()
+        expired = connection.execute(query).all()
 
     def release(connection: Connection, task_id: int, person_id: int) -> bool:
         lock_person(connection, person_id)
@@ -139,9 +139,10 @@ class _Lease:
         query = select(question.c.id, question.c.pair_id).where(
             question.c.task_id == task["id"], question.c.state == "released"
         )
-        left = self.connection.execute(query).tuples().all()
+        left = self.connection.execute(query).all()
         pairs = lock_pairs(self.connection, [pair_id for _, pair_id in left])
-        wanted = [(id_, pair) for id_, pair in left if pairs[pair].purpose != "work" or pairs[pair].need > 0]
+        known = {id_ for id_, pair in pairs.items() if pair.purpose != "work" and pair.closed is None}
+        wanted = [(id_, pair) for id_, pair in left if pair in known or pairs[pair].need > 0]
         if self.kind == "work" and all(pairs[pair].purpose != "work" for _, pair in wanted):
             wanted = []  # nobody is kept for gold alone
         dropped = {id_ for id_, _ in left} - {id_ for id_, _ in wanted}
@@ -174,7 +175,7 @@ class _Lease:
         again = exists().where(mine, question.c.attempt == attempt)
         query = (
             select(pair.c.id, pair.c.pose_id, asked.label("asked"))
-            .where(schema.known, pair.c.purpose == self.kind, ~again)
+            .where(schema.known, pair.c.purpose == self.kind, pair.c.closed.is_(None), ~again)
             .order_by(pair.c.id)
         )
         rows = list(self.connection.execute(query).mappings())
@@ -248,7 +249,7 @@ class _Lease:
                     .limit(count - len(chosen))
                     .with_for_update(key_share=True, skip_locked=True, of=pair)
                 )
-                chosen += self.connection.execute(query).tuples()
+                chosen += self.connection.execute(query)
         found = defaultdict(list)
         for pose, id_ in chosen:
             found[pose].append(id_)
@@ -270,7 +271,7 @@ class _Lease:
         task_id = self.connection.execute(insert(task).values(values).returning(task.c.id)).scalar_one()
         mine = (question.c.person_id == self.person_id) & (question.c.attempt == attempt)
         query = select(question.c.pair_id, question.c.id).where(mine, question.c.pair_id.in_(ids))
-        again = dict(self.connection.execute(query).tuples().all())  # dropped earlier: the other way round would lie
+        again = dict(self.connection.execute(query).all())  # dropped earlier: the other way round would lie
         for position, pair_id in enumerate(ids):
             if pair_id in again:
                 change = {"task_id": task_id, "position": position, "state": "leased"}

@@ -245,7 +245,10 @@ def _choose(
             raise InputError(f"pairs: expected {kind}:M, with M pairs of each pose, got {pairs!r}")
         if kind == "random":
             return draw_pairs(usable, int(count), poses.skeleton, rng)
-        raise InputError("informative")
+        from nearfar.annotation.informative import LifterUncertainty, choose_informative
+
+        scorer = LifterUncertainty.load(str(lifter))
+        return choose_informative(scorer, poses, usable, int(count), rng, progress=progress)
     listing, names = images
     number = {name: i for i, name in enumerate(names)}
 

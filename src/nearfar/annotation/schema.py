@@ -160,7 +160,7 @@ pair = Table(
     Column("answered", Integer, nullable=False, default=0),  # live answers of people who are not blocked
     Column("leased", Integer, nullable=False, default=0),  # questions given out and neither answered nor released
     Column("need", Integer, nullable=False),  # max(0, wanted - answered - leased) while open, 0 when closed
-    Column("closed", String(12)),  # why: "answers", "risk", "most", "admin"; None while open
+    Column("closed", String(12)),  # why: "answers", "risk", "most", "admin", "image"; None while open
     Column("probability", Number),  # that joint_b is nearer, from the last merging
     Column("risk", Number),
     UniqueConstraint("pose_id", "joint_a", "joint_b", "purpose"),

@@ -34,9 +34,9 @@ Array = npt.NDArray[np.float64]
 def decide(pair: PairState, settings: Settings) -> PairState:
     """Close a pair, open it again, or ask for one answer more, by its answers and its risk.
 
-    What an admin closed stays so, and pairs with known answers are never closed.
+    What an admin closed stays so, and what has no image; pairs with known answers are never closed.
     """
-    if pair.purpose != "work" or pair.closed == "admin":
+    if pair.purpose != "work" or pair.closed in ("admin", "image"):
         return pair
     if settings.stop_risk is None:
         return replace(pair, closed="answers" if pair.answered >= pair.wanted else None)
@@ -65,7 +65,8 @@ def settle(connection: Connection, settings: Settings, pairs: Mapping[int, PairS
         The pairs to be stored.
     """
     if settings.stop_risk is not None:
-        judged = [id_ for id_, pair in pairs.items() if pair.purpose == "work" and pair.closed != "admin"]
+        left_alone = ("admin", "image")
+        judged = [id_ for id_, pair in pairs.items() if pair.purpose == "work" and pair.closed not in left_alone]
         chance = _probabilities(connection, judged)
         pairs = {**pairs, **{id_: judge(pairs[id_], chance.get(id_)) for id_ in judged}}
     return {id_: decide(pair, settings) for id_, pair in pairs.items()}

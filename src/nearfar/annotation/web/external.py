@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse
 from sqlalchemy import Connection, select
 
 from nearfar.annotation import external, schema
-from nearfar.annotation.crops import crop_jpeg
+from nearfar.annotation.crops import crop_jpeg, find_crop
 from nearfar.annotation.database import with_retries
 from nearfar.annotation.external import SUBMIT_HOSTS, Arrival, Completion, RefusedError, Visit
 from nearfar.annotation.project import Project
@@ -76,10 +76,15 @@ def show_public_example(request: Request, pair_id: int) -> Response:
     )
     with project.engine.connect() as connection:
         pose_id = connection.execute(query).scalar()
-    if pose_id is None:
+        crop = None if pose_id is None else find_crop(connection, pose_id)
+    if crop is None:
         raise HTTPException(404, "no such example")
     headers = {"Cache-Control": "public, max-age=86400"}
-    return Response(crop_jpeg(project, pose_id), media_type="image/jpeg", headers=headers)
+    try:
+        picture = crop_jpeg(project, crop)
+    except InputError as error:
+        raise HTTPException(410, "the picture cannot be shown") from error
+    return Response(picture, media_type="image/jpeg", headers=headers)
 
 
 def show_hand_in(request: Request, session: CurrentSession, visit: Visit) -> Response:
