@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import botocore.session
 import pytest
-from annotation_database import NOW, opened, set_stage
+from annotation_samples import NOW, fill
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ from mturk_service import EXPIRES, Service, stubbed_client
 from sqlalchemy import Engine, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.database import with_retries
+from nearfar.annotation.database import connect, migrate, transaction, with_retries
 from nearfar.annotation.external import Arrival, open_visit, take_task
 from nearfar.annotation.mturk import AlreadyDoneError, Cost, Turk, connect_turk, cost_of, fee_of
 from nearfar.annotation.mturk_hits import (
@@ -42,8 +42,11 @@ SETTINGS = Settings(gold_share=0, images_per_task=1, pairs_per_image=2)
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    with opened(database_url) as engine:
-        yield engine
+    engine = connect(database_url)
+    migrate(engine)
+    fill(engine, poses=4, pairs=3, people=0, wanted=3)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -179,7 +182,8 @@ def answered(engine: Engine, worker: str, assignment: str, hit_id: str = "HIT0",
     arrival = Arrival("mturk", worker, assignment, hit_id, "https://workersandbox.mturk.com")
     settings = replace(SETTINGS, unregistered_hits=True)
     visit, person = with_retries(engine, lambda connection: open_visit(connection, settings, arrival, NOW))
-    set_stage(engine, person.id, "working")
+    with transaction(engine) as connection:
+        connection.execute(schema.person.update().where(schema.person.c.id == person.id).values(stage="working"))
     task = take_task(engine, settings, visit, NOW)
     assert task is not None
     questions = task.questions[: len(task.questions) - leave]
