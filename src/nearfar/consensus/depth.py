@@ -231,7 +231,7 @@ class DepthFit:
         """
         if not (np.isfinite(unit_mm) and unit_mm > 0):
             raise InputError(f"depth model: unit_mm must be above 0, got {unit_mm}")
-        chances = np.einsum("w,wvg->vg", self.answers, self.judges.chances())
+        chances = np.einsum("w,wvg->vg", self.answers, self.judges.chances)
         right = chances[2, HALF:] + chances[0, :HALF][::-1]
         right /= right + chances[0, HALF:] + chances[2, :HALF][::-1]
         difference, weight = NODES[HALF:], WEIGHTS[HALF:] * np.exp(-(NODES[HALF:] ** 2) / 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,23 +122,31 @@ class _Em:
         probability = np.empty(len(self.pose))
         precision, shift = np.empty(len(self.pose)), np.empty(len(self.pose))
         counts = np.zeros(table.shape)
-        size = prior.root.shape[1]
-        moments = Moments(np.zeros(size), np.zeros((size, size)), np.zeros((size, size)), 0)
+        moments = Moments.none(prior.root.shape[1])
         answers = self.votes.first.numpy()[first]  # where the answers of each pose start
         for low, high in ranges(answers, CHUNK):
             start = first[low]
             weights = self.votes.per_item(table, start, first[high])  # of log likelihood, then of probability
-            for a, b in ranges(first, PAIRS, low, high):
-                rows = slice(first[a], first[b])
-                part = factors.chosen(rows, self.pose[rows] - a)
-                logs = weights[first[a] - start : first[b] - start]
-                part, believed, logs[:] = propagate(prior, part, logs, b - a, sweeps)
+            for rows in _alike(first, low, high):
+                part, weights[rows - start], found = propagate(
+                    prior, factors.chosen(rows, self.pose[rows]), weights[rows - start], sweeps
+                )
                 precision[rows], shift[rows] = part.precision, part.shift
-                moments += believed.moments()
+                moments += found
             probability[start : first[high]] = weights[:, HALF:].sum(axis=1, dtype=np.float64)
             counts += self.votes.per_worker(weights, start)
         factors = replace(factors, precision=precision, shift=shift)
         return _Expectation(np.clip(probability, 0.0, 1.0), factors, counts, moments)
+
+
+def _alike(first: Array, low: int, high: int) -> Iterator[Array]:
+    """(n, P) pairs of those of the poses low..high that have P of them each, for one P after the other."""
+    count = np.diff(first[low : high + 1])
+    for pairs in np.unique(count).tolist():
+        poses = low + np.flatnonzero(count == pairs)
+        most = max(PAIRS // pairs, 1)
+        for start in range(0, len(poses), most):
+            yield first[poses[start : start + most], None] + np.arange(pairs)
 
 
 def _right(counts: Array) -> Array:

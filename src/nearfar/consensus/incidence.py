@@ -78,7 +78,7 @@ class Incidence:
 
 
 def ranges(first: Array, most: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-    """Ranges of the groups start..stop with at most so many members, or one group; group g is first[g]..first[g + 1]."""
+    """Ranges of the groups start..stop with at most so many members, or one; group g is first[g]..first[g + 1]."""
     stop = len(first) - 1 if stop is None else stop
     while start < stop:
         end = int(np.searchsorted(first, first[start] + most, side="right")) - 1

@@ -70,6 +70,11 @@ class DepthPrior:
         values, vectors = np.linalg.eigh(self.covariance)
         return np.asarray((vectors * np.sqrt(np.maximum(values, SMALLEST * values[-1])))[:, 1:])
 
+    def directions(self, pair: Array) -> tuple[Array, Array]:
+        """(..., R) how the differences of (..., 2) pairs depend on u, and (...,) their means."""
+        a, b = pair[..., 0], pair[..., 1]
+        return self.root[a] - self.root[b], self.mean[a] - self.mean[b]
+
     def learned(self, moments: Moments, first: DepthPrior, worth: float) -> tuple[DepthPrior, float]:
         """An M step: the prior that poses show, drawn to the one that EM began with as if `worth` poses had shown it.
 
@@ -104,6 +109,16 @@ class Moments:
     covariances: Array
     poses: int
 
+    @classmethod
+    def none(cls, size: int) -> Moments:
+        """Of no poses."""
+        return cls(np.zeros(size), np.zeros((size, size)), np.zeros((size, size)), 0)
+
+    @classmethod
+    def of(cls, means: Array, covariances: Array) -> Moments:
+        """Of n poses with (n, R) means and these covariances, summed."""
+        return cls(means.sum(axis=0), covariances + means.T @ means, covariances, len(means))
+
     def __add__(self, other: Moments) -> Moments:
         return Moments(
             self.total + other.total,
@@ -118,7 +133,7 @@ class Factors:
     """Normal factors that stand in for the answers to I pairs: exp(shift·δ − precision·δ²/2).
 
     Attributes:
-        pose: (I,) pose of each, 0, 1, ...; rising.
+        pose: (I,) pose of each, 0, 1, ...; rising. (Within `propagate` all are (n, P).)
         pair: (I, 2) joints a and b; δ = z_a − z_b.
         precision, shift: (I,) numbers of the factor.
     """
@@ -154,26 +169,19 @@ class Beliefs:
     mean: torch.Tensor
     covariance: torch.Tensor
 
-    def moments(self) -> Moments:
-        """Their sums."""
-        covariances = self.covariance.sum(dim=0).numpy()
-        return Moments(
-            self.mean.sum(dim=0).numpy(), covariances + (self.mean.T @ self.mean).numpy(), covariances, len(self.mean)
-        )
-
     def differences(self, prior: DepthPrior, pose: Array, pair: Array) -> tuple[Array, Array]:
         """(I,) means and variances of the differences of pairs of the poses."""
-        direction, offset = _directions(prior, pair)
-        at = torch.from_numpy(pose)
-        along = torch.bmm(self.covariance[at], direction[:, :, None])[:, :, 0]
+        along, offset = prior.directions(pair)
+        direction, at = torch.from_numpy(along), torch.from_numpy(pose)
+        spread = torch.bmm(self.covariance[at], direction[:, :, None])[:, :, 0]
         mean = (self.mean[at] * direction).sum(dim=1)
-        return mean.numpy() + offset, (along * direction).sum(dim=1).numpy()
+        return mean.numpy() + offset, (spread * direction).sum(dim=1).numpy()
 
 
 def beliefs(prior: DepthPrior, factors: Factors, poses: int) -> Beliefs:
     """What `poses` poses look like given factors."""
-    direction, mean = _directions(prior, factors.pair)
-    at, size = torch.from_numpy(factors.pose), direction.shape[1]
+    along, mean = prior.directions(factors.pair)
+    direction, at, size = torch.from_numpy(along), torch.from_numpy(factors.pose), along.shape[1]
     precision = torch.from_numpy(factors.precision)[:, None]
     shift = torch.from_numpy(factors.shift - factors.precision * mean)[:, None]
     system = torch.eye(size, dtype=torch.float64).repeat(poses, 1, 1)
@@ -183,53 +191,72 @@ def beliefs(prior: DepthPrior, factors: Factors, poses: int) -> Beliefs:
     return Beliefs(torch.bmm(covariance, right[:, :, None])[:, :, 0], covariance)
 
 
-def propagate(
-    prior: DepthPrior, factors: Factors, logs: Array, poses: int, sweeps: int
-) -> tuple[Factors, Beliefs, Array]:
-    """Fit the factors of some poses to their answers.
+def propagate(prior: DepthPrior, factors: Factors, logs: Array, sweeps: int) -> tuple[Factors, Array, Moments]:
+    """Fit the factors of n poses with P pairs each to their answers.
 
     Args:
         prior: the poses' prior.
-        factors: where to start.
-        logs: (I, G) log likelihood of each pair's answers on the grid, float32.
-        poses: how many poses.
-        sweeps: how often every factor is fitted anew.
+        factors: where to start, (n, P) each.
+        logs: (n, P, G) log likelihood of each pair's answers on the grid, float32.
+        sweeps: how often every factor is fitted anew; at least 1.
 
     Returns:
-        The factors, what is believed of the poses given them, and (I, G) float32 weights of each pair's difference on
-        the grid, which add up to 1: its own answers as they are, those to the pose's other pairs through their factors.
+        The factors; (n, P, G) float32 weights of each pair's difference on the grid, which add up to 1: its own answers
+        as they are, those to the pose's other pairs through their factors; and what is believed of the poses.
     """
-    nodes = torch.from_numpy(NODES.astype(np.float32))
-    measured = torch.from_numpy(logs) + torch.from_numpy(np.log(WEIGHTS).astype(np.float32))
-    weights = torch.empty_like(measured)
-    believed = beliefs(prior, factors, poses)
+    nodes = NODES.astype(np.float32)
+    measured = logs + np.log(WEIGHTS).astype(np.float32)
+    directions, offset = prior.directions(factors.pair)
+    precision, shift = factors.precision, factors.shift
+    solve = _by_pairs if directions.shape[1] <= directions.shape[2] else _by_joints
+    weights = np.empty_like(logs)
     for sweep in range(sweeps):
-        mean, variance = believed.differences(prior, factors.pose, factors.pair)
-        # Without the pair's own factor.
-        rest = 1 / (1 / variance - factors.precision)
-        centre = rest * (mean / variance - factors.shift)
-        away = nodes - torch.from_numpy(centre.astype(np.float32))[:, None]
+        mean, variance, _ = solve(directions, precision, shift - precision * offset, moments=False)
+        # Without the pair's own factor ...
+        rest = 1 / np.maximum(1 / variance - precision, LEAST)
+        centre = rest * ((mean + offset) / variance - shift)
+        away = nodes - centre[..., None].astype(np.float32)
         squared = away * away
-        weights = torch.softmax(measured - squared * torch.from_numpy((0.5 / rest).astype(np.float32))[:, None], dim=1)
-        # With its answers instead.
-        bend = (weights * away).sum(dim=1).double().numpy()
-        spread = (weights * squared).sum(dim=1).double().numpy() - bend**2
-        precision = np.maximum(1 / np.maximum(spread, LEAST) - 1 / rest, LEAST)
-        shift = (centre + bend) * (precision + 1 / rest) - centre / rest
+        weights = measured - squared * (0.5 / rest)[..., None].astype(np.float32)
+        weights -= weights.max(axis=-1, keepdims=True)
+        np.exp(weights, out=weights)
+        weights /= weights.sum(axis=-1, keepdims=True)
+        # ... and with its answers instead.
+        bend = np.einsum("npg,npg->np", weights, away).astype(np.float64)
+        spread = np.einsum("npg,npg->np", weights, squared).astype(np.float64) - bend**2
+        fitted = np.maximum(1 / np.maximum(spread, LEAST) - 1 / rest, LEAST)
         move = DAMPING if sweep else 1.0
-        factors = replace(
-            factors,
-            precision=factors.precision + move * (precision - factors.precision),
-            shift=factors.shift + move * (shift - factors.shift),
-        )
-        believed = beliefs(prior, factors, poses)
-    return factors, believed, weights.numpy()
+        shift = shift + move * ((centre + bend) * (fitted + 1 / rest) - centre / rest - shift)
+        precision = precision + move * (fitted - precision)
+    _, _, moments = solve(directions, precision, shift - precision * offset, moments=True)
+    return replace(factors, precision=precision, shift=shift), weights, moments
 
 
-def _directions(prior: DepthPrior, pair: Array) -> tuple[torch.Tensor, Array]:
-    """(I, R) how each pair's difference depends on u, and (I,) its mean."""
-    root = prior.root
-    return torch.from_numpy(root[pair[:, 0]] - root[pair[:, 1]]), prior.mean[pair[:, 0]] - prior.mean[pair[:, 1]]
+def _by_pairs(directions: Array, precision: Array, shift: Array, *, moments: bool) -> tuple[Array, Array, Moments]:
+    """(n, P) means and variances of directions·u given factors, by n systems of P equations; and the poses' moments."""
+    root = np.sqrt(precision)
+    product = directions @ directions.transpose(0, 2, 1)
+    system = np.eye(precision.shape[1]) + root[:, :, None] * product * root[:, None, :]
+    inner = root[:, :, None] * np.linalg.inv(system) * root[:, None, :]
+    covariance = product - product @ inner @ product
+    mean = (covariance @ shift[..., None])[..., 0]
+    size = directions.shape[2]
+    if not moments:
+        return mean, np.einsum("npp->np", covariance), Moments.none(size)
+    pull = shift - (inner @ (product @ shift[..., None]))[..., 0]
+    means = np.einsum("np,npr->nr", pull, directions)
+    told = np.tensordot(directions, inner @ directions, axes=([0, 1], [0, 1]))
+    return mean, np.einsum("npp->np", covariance), Moments.of(means, len(means) * np.eye(size) - told)
+
+
+def _by_joints(directions: Array, precision: Array, shift: Array, *, moments: bool) -> tuple[Array, Array, Moments]:
+    """The same by n systems of R equations."""
+    turned = directions.transpose(0, 2, 1)
+    covariance = np.linalg.inv(np.eye(directions.shape[2]) + (turned * precision[:, None, :]) @ directions)
+    means = (covariance @ (turned @ shift[..., None]))[..., 0]
+    variance = np.einsum("npr,npr->np", directions @ covariance, directions)
+    found = Moments.of(means, covariance.sum(axis=0)) if moments else Moments.none(directions.shape[2])
+    return np.einsum("npr,nr->np", directions, means), variance, found
 
 
 def _difference(covariance: Array) -> float:
