@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, insert, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.crops import crop_jpeg
+from nearfar.annotation.crops import crop_jpeg, find_crop
 from nearfar.annotation.database import with_retries
 from nearfar.annotation.external import take_task
 from nearfar.annotation.people import Person
@@ -35,8 +36,11 @@ from nearfar.annotation.web.external import CurrentVisit, show_hand_in
 from nearfar.annotation.web.rendering import Pages, StaticFiles, page
 from nearfar.annotation.web.security import CurrentSession, require
 from nearfar.annotation.web.showing import Showing, count_answers, has_open_test, last_result
+from nearfar.errors import InputError
 
 __all__ = ["router"]
+
+log = logging.getLogger(__name__)
 
 LONGEST_COMMENT = 2000
 LARGEST_ID = (1 << 62) - 1
@@ -290,7 +294,13 @@ def _picture(project: Project, query: Select[tuple[int]]) -> Response:
     """The crop of the pose that a query finds; private to the browser that asked."""
     with project.engine.connect() as connection:
         pose_id = connection.execute(query).scalar()
-    if pose_id is None:
+        crop = None if pose_id is None else find_crop(connection, pose_id)
+    if crop is None:
         raise HTTPException(404, "no such picture")
-    headers = {"Cache-Control": "private, max-age=86400"}
-    return Response(crop_jpeg(project, pose_id), media_type="image/jpeg", headers=headers)
+    try:
+        picture = crop_jpeg(project, crop)
+    except InputError as error:
+        log.warning("%s", error)
+        gone = project.images.is_dir()  # or else the folder of all images is away for a while: the browser tries again
+        raise HTTPException(404 if gone else 503, "the picture cannot be read") from None
+    return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})

@@ -23,6 +23,8 @@ class Asking {
   #lockTimer = null;
   #awaited = null; // practice: key of the answer whose feedback is on its way
   #loading = false;
+  #gone = new Set(); // questions whose pictures were refused
+  #blind = false; // there is no picture
   #stopped = false;
 
   constructor({ config, api, navigate, signal }) {
@@ -118,6 +120,7 @@ class Asking {
     const round = this.#round;
     const question = round.current;
     this.#opensAt = Infinity;
+    this.#blind = false;
     this.view.question(round);
     this.view.lock(this.#lockMs);
     const wanted = [...new Set(round.ahead.map((ahead) => ahead.image))].slice(0, PICTURES_AHEAD);
@@ -128,7 +131,7 @@ class Asking {
       try {
         image = await this.images.get(question.image);
       } catch (failure) {
-        if (this.#round === round && round.current === question) this.#imageRefused(failure);
+        if (this.#round === round && round.current === question) this.#imageRefused(question, failure);
         return;
       }
       if (this.#round !== round || round.current !== question) return; // meanwhile another one is shown
@@ -137,9 +140,20 @@ class Asking {
     this.#lockFor(this.#lockMs);
   }
 
-  #imageRefused(failure) {
-    if (FINAL.includes(failure.kind)) this.#signedOut();
-    else this.view.notice({ title: this.t("image_failed"), go: { label: this.t("try_again"), act: () => this.#load() } });
+  // The server asks no more about a picture that is gone; where it still does, there is one honest answer.
+  #imageRefused(question, failure) {
+    if (FINAL.includes(failure.kind)) {
+      this.#signedOut();
+      return;
+    }
+    if (!this.#gone.has(question.id)) {
+      this.#gone.add(question.id);
+      this.#load();
+      return;
+    }
+    this.#blind = true;
+    this.view.noPicture();
+    this.#lockFor(this.#lockMs);
   }
 
   #lockFor(milliseconds) {
@@ -155,6 +169,10 @@ class Asking {
     const late = performance.now() - this.#opensAt;
     if (late < 0) {
       this.view.say(this.t("locked"));
+      return;
+    }
+    if (this.#blind && choice !== "unsure") {
+      this.view.say(this.t("image_gone"));
       return;
     }
     const event = round.answer(choice, late);

@@ -1,22 +1,21 @@
 // The tutorial: marks in the examples' pictures, and the time that reading takes at least (the server checks it too).
 
+import { Images } from "./images.js";
 import { draw } from "./marks.js";
 import { texts } from "./texts.js";
 import { fit } from "./zoom.js";
 
 /** @param {{config: object, api: import("./api.js").Api, signal: AbortSignal}} page */
 export function start({ config, api, signal }) {
-  for (const picture of document.querySelectorAll(".picture[data-image]")) show(picture, api, signal);
+  const images = new Images(api);
+  for (const picture of document.querySelectorAll(".picture[data-image]")) show(picture, images, signal).catch(() => {});
   countDown(config, texts(config.texts), signal);
 }
 
-async function show(picture, api, signal) {
+// A picture that the server has lost leaves its place empty: the words say what it showed.
+async function show(picture, images, signal) {
   const { image: address, width, height, ax, ay, bx, by } = picture.dataset;
-  const image = new Image();
-  image.alt = "";
-  image.src = URL.createObjectURL(await api.blob(address));
-  await image.decode();
-  picture.prepend(image);
+  picture.prepend(await images.get(address));
   const svg = picture.querySelector("svg");
   const redraw = () => {
     const frame = { width: picture.clientWidth, height: picture.clientHeight };

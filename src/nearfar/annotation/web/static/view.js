@@ -65,6 +65,7 @@ export class View {
   picture(image) {
     const { width, height } = this.#question;
     element("picture-wait").hidden = image !== null;
+    element("picture-wait").textContent = this.t("loading_image");
     element("marks").toggleAttribute("hidden", image === null);
     if (image === null) {
       element("holder").replaceChildren();
@@ -77,6 +78,13 @@ export class View {
     if (another) this.zoom.reset({ width, height });
     else this.#place();
     element("work").dataset.question = this.#question.id;
+  }
+
+  /** Show that there is no picture, and will be none. */
+  noPicture() {
+    element("picture-wait").textContent = this.t("image_gone");
+    element("work").dataset.question = this.#question.id;
+    this.say(this.t("image_gone"));
   }
 
   /** Show that answers are not taken yet: a bar that fills in this time. Null: they are. */
