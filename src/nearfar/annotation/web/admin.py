@@ -1,9 +1,159 @@
-"""The pages of admins and viewers: numbers, pairs, people, exports."""
+"""The pages of admins and viewers: numbers, pairs, exports, settings. Viewers may look; admins may change pairs too."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import dataclasses
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Form, HTTPException, Path, Query, Response
+
+from nearfar.annotation import browsing, overrides, statistics
+from nearfar.annotation.browsing import Show
+from nearfar.annotation.crops import crop_jpeg, find_crop
+from nearfar.annotation.statistics import Hour, TimeBin
+from nearfar.annotation.web import admin_people
+from nearfar.annotation.web.admin_base import LARGEST, AtDesk, Id, read_cursor, write_cursor
+from nearfar.annotation.web.charts import Chart, bar_chart
+from nearfar.annotation.web.security import require
+from nearfar.errors import InputError
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/admin")
+router = APIRouter()
+looking = APIRouter(prefix="/admin", dependencies=[Depends(require("viewer"))])
+changing = APIRouter(prefix="/admin", dependencies=[Depends(require("admin"))])
+
+PoseId = Annotated[int, Path(ge=0, lt=LARGEST)]
+Joint = Annotated[str | None, Query(max_length=200)]
+
+
+@looking.get("")
+def show_dashboard(desk: AtDesk) -> Response:
+    """How far the project is, and how well it goes."""
+    settings, now = desk.project.settings, time.time()
+    with desk.engine.connect() as connection:
+        board = statistics.dashboard(connection, settings, now)
+        failures = statistics.gold_failures(connection, most=5)
+        at_work = browsing.at_work(connection, now)
+        pairs = browsing.get_pairs(connection, {failure.pair_id for failure in failures})
+    return desk.page(
+        "dashboard.html",
+        board=board,
+        settings=settings,
+        hours=_hours_chart(board.hours),
+        times=_times_chart(board.times, desk.text("admin.longer")),
+        failures=failures,
+        at_work=at_work,
+        pairs=pairs,
+        shown=desk.shown(list(pairs.values())),
+    )
+
+
+@looking.get("/pairs")
+def show_pairs(desk: AtDesk, show: Show = "disputed", joint: Joint = None, after: str | None = None) -> Response:
+    """Pairs with their images and votes."""
+    names = desk.project.skeleton.joints
+    number = names.index(joint) if joint in names else None
+    with desk.engine.connect() as connection:
+        pairs, end = browsing.browse(connection, show, joint=number, after=read_cursor(after))
+        votes = browsing.votes(connection, [pair.id for pair in pairs])
+    more = (
+        f"/admin/pairs?show={show}&joint={'' if number is None else joint}&after={write_cursor(end)}" if end else None
+    )
+    return desk.page(
+        "pairs.html",
+        pairs=pairs,
+        votes=votes,
+        shown=desk.shown(pairs),
+        show=show,
+        joint=joint if number is not None else "",
+        joints=[(name, desk.words(name)) for name in names],
+        more=more,
+    )
+
+
+@looking.get("/pairs/{pair_id}")
+def show_pair(desk: AtDesk, pair_id: Id) -> Response:
+    """One pair, everything that was said of it, and what an admin can do about it."""
+    with desk.engine.connect() as connection:
+        try:
+            pair = browsing.get_pair(connection, pair_id)
+        except InputError as error:
+            return desk.problem(error, "/admin/pairs")
+        votes = browsing.votes(connection, [pair_id])[pair_id]
+        comments, _ = browsing.comments(connection, pair_id=pair_id)
+    return desk.page("pair.html", pair=pair, votes=votes, comments=comments, marked=desk.shown([pair])[pair_id])
+
+
+@changing.post("/pairs/{pair_id}/more")
+def ask_more(desk: AtDesk, pair_id: Id, more: Annotated[int, Form(ge=1, le=100)]) -> Response:
+    """Ask more people."""
+    return desk.act(overrides.ask_more, pair_id, more, then=f"/admin/pairs/{pair_id}")
+
+
+@changing.post("/pairs/{pair_id}/close")
+def close(desk: AtDesk, pair_id: Id) -> Response:
+    """Ask nobody any more."""
+    return desk.act(overrides.close, pair_id, then=f"/admin/pairs/{pair_id}")
+
+
+@changing.post("/pairs/{pair_id}/reopen")
+def reopen(desk: AtDesk, pair_id: Id) -> Response:
+    """Ask again."""
+    return desk.act(overrides.reopen, pair_id, then=f"/admin/pairs/{pair_id}")
+
+
+@changing.post("/pairs/{pair_id}/gold")
+def make_gold(
+    desk: AtDesk,
+    pair_id: Id,
+    truth: Annotated[Literal["-1", "0", "1"], Form()],
+    explanation: Annotated[str, Form()] = "",
+) -> Response:
+    """Use the pair as a hidden question whose answer is known."""
+    return desk.act(overrides.make_gold, pair_id, int(truth), explanation, then=f"/admin/pairs/{pair_id}")
+
+
+@looking.get("/images/{pose_id}")
+def show_image(desk: AtDesk, pose_id: PoseId) -> Response:
+    """The crop of a pose."""
+    with desk.engine.connect() as connection:
+        crop = find_crop(connection, pose_id)
+    if crop is None:
+        raise HTTPException(404, "no such picture")
+    try:
+        picture = crop_jpeg(desk.project, crop)
+    except InputError:
+        raise HTTPException(404, "the picture is gone") from None
+    return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+@looking.get("/settings")
+def show_settings(desk: AtDesk) -> Response:
+    """How the project asks; it is changed in project.toml."""
+    settings = desk.project.settings
+    values = [(field.name, getattr(settings, field.name)) for field in dataclasses.fields(settings)]
+    skeleton = desk.project.skeleton
+    return desk.page(
+        "settings.html", values=values, skeleton=skeleton, joints=[desk.words(name) for name in skeleton.joints]
+    )
+
+
+def _hours_chart(hours: Sequence[Hour]) -> Chart:
+    labels = [datetime.fromtimestamp(hour.start, UTC).strftime("%H:00") for hour in hours]
+    return bar_chart(labels, [hour.answers for hour in hours])
+
+
+def _times_chart(times: Sequence[TimeBin], longer: str) -> Chart:
+    """Response times, without the empty bins at both ends."""
+    filled = [i for i, one in enumerate(times) if one.answers]
+    some = times[filled[0] : filled[-1] + 1] if filled else times[:0]
+    labels = [longer if one.end_ms is None else f"{one.end_ms / 1000:.2g} s" for one in some]
+    return bar_chart(labels, [one.answers for one in some])
+
+
+for part in (looking, changing, admin_people.router):
+    router.include_router(part)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import Field
 from sqlalchemy import Connection, select
 
 from nearfar.annotation import external, schema
@@ -29,6 +30,8 @@ from nearfar.errors import InputError
 __all__ = ["CurrentVisit", "current_visit", "router", "show_hand_in"]
 
 router = APIRouter()
+
+LARGEST_ID = (1 << 62) - 1
 
 FRAMED = content_security_policy("https://*.mturk.com").replace(
     "form-action 'self'", " ".join(["form-action 'self'", *(f"https://{host}" for host in SUBMIT_HOSTS)])
@@ -68,7 +71,7 @@ def enter_from_prolific(request: Request) -> Response:
 
 
 @router.get("/external/examples/{pair_id}")
-def show_public_example(request: Request, pair_id: int) -> Response:
+def show_public_example(request: Request, pair_id: Annotated[int, Field(ge=1, le=LARGEST_ID)]) -> Response:
     """The picture of a worked example, for previews: of drawn people only, never an image of the project."""
     pair, project = schema.pair, _project(request)
     query = select(pair.c.pose_id).where(

@@ -52,7 +52,7 @@ export class View {
     if (question.before) element("before").textContent = t("before", { answer: t(`answer_${question.before}`) });
     element("needed").hidden = round.task.kind !== "test";
     if (round.task.kind === "test") element("needed").textContent = t("test_needed", { needed: round.task.needed });
-    element("undo").hidden = round.task.kind === "practice";
+    element("undo").classList.toggle("none", round.task.kind === "practice");
     element("undo").disabled = !round.canUndo;
     element("feedback").hidden = true;
     element("answers").hidden = false;
