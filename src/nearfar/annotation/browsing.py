@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_
 
 from nearfar.annotation import schema
 from nearfar.errors import InputError
 
-__all__ = ["Cursor", "GivenAnswer", "PairView", "Show", "Vote", "answers_of", "browse", "get_pair", "votes"]
+__all__ = [
+    "AtWork",
+    "Comment",
+    "Cursor",
+    "GivenAnswer",
+    "PairView",
+    "Show",
+    "Vote",
+    "answers_of",
+    "at_work",
+    "browse",
+    "comments",
+    "get_pair",
+    "get_pairs",
+    "votes",
+]
+
+RECENT_SECONDS = 900.0
 
 Show = Literal["disputed", "open", "closed", "gold", "all"]
 """Pairs of a list: those with answers, highest risk first; all that are open; closed; with known answers; any."""
@@ -91,6 +109,36 @@ class GivenAnswer:
     pair: PairView
 
 
+@dataclass(frozen=True)
+class AtWork:
+    """Somebody who answers at present: how many questions in the last `RECENT_SECONDS`, and when the last."""
+
+    person_id: int
+    name: str
+    answers: int
+    last_at: float
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A remark.
+
+    Attributes:
+        id: its number.
+        person_id, name: whose.
+        pair_id: what it is about; None for remarks in general.
+        text: what it says.
+        at: seconds since 1970.
+    """
+
+    id: int
+    person_id: int
+    name: str
+    pair_id: int | None
+    text: str
+    at: float
+
+
 _PAIR = [
     schema.pair.c[name] if name in schema.pair.c else schema.pose.c[name] for name in PairView.__dataclass_fields__
 ]
@@ -106,6 +154,12 @@ def get_pair(connection: Connection, pair_id: int) -> PairView:
     if row is None:
         raise InputError(f"pair {pair_id}: there is none of that number")
     return PairView(**row)
+
+
+def get_pairs(connection: Connection, pair_ids: Collection[int]) -> dict[int, PairView]:
+    """Some pairs, by number."""
+    rows = connection.execute(_pairs().where(schema.pair.c.id.in_(pair_ids))).mappings()
+    return {row["id"]: PairView(**row) for row in rows}
 
 
 def browse(
@@ -179,10 +233,62 @@ def answers_of(
     rows = [dict(row) for row in connection.execute(query).mappings()]
     numbers = [row.pop("question_id") for row in rows]
     given = [_vote(**row) for row in rows[:most]]
-    pairs = connection.execute(_pairs().where(schema.pair.c.id.in_({vote.pair_id for vote in given}))).mappings()
-    views = {row["id"]: PairView(**row) for row in pairs}
+    views = get_pairs(connection, {vote.pair_id for vote in given})
     answers = [GivenAnswer(vote, views[vote.pair_id]) for vote in given]
     return answers, (given[-1].at, numbers[most - 1]) if len(rows) > most else None
+
+
+def at_work(connection: Connection, now: float) -> list[AtWork]:
+    """Who answered in the last `RECENT_SECONDS`, most recent first."""
+    question, answer, person = schema.question, schema.answer, schema.person
+    last = func.max(answer.c.received_at)
+    query = (
+        select(person.c.id, person.c.name, func.count(answer.c.question_id.distinct()), last)
+        .join_from(answer, question)
+        .join(person, question.c.person_id == person.c.id)
+        .where(answer.c.received_at > now - RECENT_SECONDS, answer.c.received_at <= now)
+        .group_by(person.c.id, person.c.name)
+        .order_by(last.desc())
+    )
+    return [AtWork(*row) for row in connection.execute(query).tuples()]
+
+
+def comments(
+    connection: Connection,
+    *,
+    person_id: int | None = None,
+    pair_id: int | None = None,
+    before: int | None = None,
+    most: int = 50,
+) -> tuple[list[Comment], int | None]:
+    """What people remarked, newest first.
+
+    Args:
+        connection: to the database.
+        person_id: only theirs.
+        pair_id: only those about this pair.
+        before: only those with a lower number.
+        most: how many.
+
+    Returns:
+        The comments, and the number of the last; None on the last page.
+    """
+    table, question = schema.comment, schema.question
+    query = (
+        select(*table.c["id", "person_id", "text", "at"], schema.person.c.name, question.c.pair_id)
+        .join_from(table, schema.person, table.c.person_id == schema.person.c.id)
+        .outerjoin(question, table.c.question_id == question.c.id)
+        .order_by(table.c.id.desc())
+        .limit(most + 1)
+    )
+    if person_id is not None:
+        query = query.where(table.c.person_id == person_id)
+    if pair_id is not None:
+        query = query.where(question.c.pair_id == pair_id)
+    if before is not None:
+        query = query.where(table.c.id < before)
+    found = [Comment(**row) for row in connection.execute(query).mappings()]
+    return found[:most], found[most - 1].id if len(found) > most else None
 
 
 def _pairs() -> Select[tuple[object, ...]]:
