@@ -15,6 +15,7 @@ COMMANDS = {
     "view": "make the 3D viewer (one HTML file) of poses",
     "train": "train a lifter from relative depth labels, or from 3D",
     "evaluate": "measure a lifter against 3D truth",
+    "merge": "merge people's raw answers into labels with probability and risk; report on workers",
     "study": "measure people's answers against known 3D; fit noise models",
     "data": "get, check, prepare, make, convert and look at data sets",
     "reproduce": "the paper's tables and figures, each one command",

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["merged_labels_figure", "response_time_figure", "user_study_figure"]
+__all__ = [
+    "draw_chance",
+    "draw_points",
+    "draw_risk",
+    "high_part",
+    "merged_labels_figure",
+    "response_time_figure",
+    "user_study_figure",
+]
 
 Array = npt.NDArray[Any]
 
@@ -53,7 +61,7 @@ def user_study_figure(report: Mapping[str, Any], title: str | None = None) -> Fi
         _draw_joint_pairs(figure, axes[0, 2], report["per_pair"])
         _draw_annotators(axes[1, 0], report)
         _draw_poses(axes[1, 1], report["per_pose"])
-        _draw_risk(axes[1, 2], report["easy_to_hard"], "right")
+        draw_risk(axes[1, 2], report["easy_to_hard"], "right")
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         return figure
@@ -87,7 +95,7 @@ def merged_labels_figure(
             _draw_example(ax, labels, poses, row)
         top.supxlabel("easy  ⟶  hard:  which joint is nearer, as merged (disc nearer, square farther)", fontsize=9.5)
         axes = bottom.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 1.05]})
-        _draw_risk(axes[0], report["easy_to_hard"], None)
+        draw_risk(axes[0], report["easy_to_hard"], None)
         _draw_groups(axes[1], report["easy_to_hard"], str(report.get("compared_with", "right")))
         if experts:
             _draw_agreement(axes[2], experts)
@@ -117,15 +125,15 @@ def response_time_figure(report: Mapping[str, Any], title: str | None = None) ->
         left.set_ylim(0, 1.2 * max((r["median_s"] for r in records), default=1.0))
         left.set_title("Time by depth difference")
         groups = [group for group in times["by_speed"] if group["accuracy"] is not None]
-        _draw_points(right, np.array([g["median_s"] for g in groups]), groups, SINGLE, "single answers")
-        right.set(xlabel="time of the answer, s (fifths)", ylabel="right, %", ylim=_high_part(right))
+        draw_points(right, np.array([g["median_s"] for g in groups]), groups, SINGLE, "single answers")
+        right.set(xlabel="time of the answer, s (fifths)", ylabel="right, %", ylim=high_part(right))
         right.set_title("Accuracy by time taken")
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         return figure
 
 
-def _draw_points(
+def draw_points(
     ax: Axes, x: Array, records: Sequence[Mapping[str, Any]], colour: str, label: str, *, hollow: bool = False
 ) -> None:
     """Shares in % with their intervals."""
@@ -143,12 +151,13 @@ def _bins(record: Mapping[str, Any]) -> tuple[Array, list[Mapping[str, Any]]]:
     return np.array([entry["mean_mm"] for entry in found]), found
 
 
-def _high_part(ax: Axes) -> tuple[float, float]:
-    """Limits in % that begin a little below chance, or lower where something is drawn there."""
+def high_part(ax: Axes) -> tuple[float, float]:
+    """Limits of a vertical axis in % that begin a little below chance, or lower where something is drawn there."""
     return min(42.0, float(ax.dataLim.y0) - 2), 102.0
 
 
-def _chance(ax: Axes, side: Literal["left", "right"] = "right") -> None:
+def draw_chance(ax: Axes, side: Literal["left", "right"] = "right") -> None:
+    """A line at 50 %, called chance at one of its ends."""
     ax.axhline(50, color=QUIET, linestyle=":", linewidth=1.3, zorder=1)
     ax.annotate("chance", (0 if side == "left" else 1, 50), (4 if side == "left" else -2, 3), ha=side, color=QUIET,
                 fontsize=9, xycoords=ax.get_yaxis_transform(), textcoords="offset points")  # fmt: skip
@@ -162,14 +171,14 @@ def _best(merged: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 def _draw_accuracy(ax: Axes, report: Mapping[str, Any]) -> None:
     name, merged = _best(report["merged"])
     per_pair = report["answers"] / max(report["pairs"], 1)
-    _draw_points(ax, *_bins(report["single"]), SINGLE, "single answers")
-    _draw_points(ax, *_bins(merged), MERGED, f"{per_pair:.0f} answers merged, {name}")
+    draw_points(ax, *_bins(report["single"]), SINGLE, "single answers")
+    draw_points(ax, *_bins(merged), MERGED, f"{per_pair:.0f} answers merged, {name}")
     if report["tilt_undone"]:
         undone = report["tilt_undone"]
-        _draw_points(ax, *_bins(undone["single"]), SINGLE, "single, tilt undone", hollow=True)
-        _draw_points(ax, *_bins(undone["merged"][name]), MERGED, "merged, tilt undone", hollow=True)
-    _chance(ax)
-    ax.set(xlim=(0, LONGEST_MM), ylim=_high_part(ax), xlabel="true depth difference, mm", ylabel="right, %")
+        draw_points(ax, *_bins(undone["single"]), SINGLE, "single, tilt undone", hollow=True)
+        draw_points(ax, *_bins(undone["merged"][name]), MERGED, "merged, tilt undone", hollow=True)
+    draw_chance(ax)
+    ax.set(xlim=(0, LONGEST_MM), ylim=high_part(ax), xlabel="true depth difference, mm", ylabel="right, %")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 0.14))
     ax.set_title("Accuracy by depth difference")
 
@@ -197,8 +206,8 @@ def _draw_noise(ax: Axes, report: Mapping[str, Any]) -> None:
         behind = "best" if fit["aic"] == least else f"AIC +{fit['aic'] - least:.0f}"
         label = f"{link}, {noise.scale_mm:.0f} mm{lapses} ({behind})"
         ax.plot(at, 100 * noise.right(at), color=colours[link], linewidth=1.8, label=label)
-    _chance(ax)
-    ax.set(xlim=(0, LONGEST_MM), ylim=_high_part(ax), xlabel="true depth difference, mm", ylabel="right, %")
+    draw_chance(ax)
+    ax.set(xlim=(0, LONGEST_MM), ylim=high_part(ax), xlabel="true depth difference, mm", ylabel="right, %")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 0.14), fontsize=8.5)
     ax.set_title("Noise models of single answers")
 
@@ -224,7 +233,7 @@ def _draw_annotators(ax: Axes, report: Mapping[str, Any]) -> None:
     ax.annotate(f"all answers {overall:.1f} %", (1, overall), (-2, -12), xycoords=ax.get_yaxis_transform(), ha="right",
                 textcoords="offset points", color=MERGED, fontsize=9,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6})  # fmt: skip
-    _chance(ax)
+    draw_chance(ax)
     ax.set(xlabel="annotator (area: number of answers)", ylabel="right, %", ylim=(min(20, ends[:, 0].min()), 102))
     ax.set_xlim(0, len(records) + 1)
     ax.grid(visible=False, axis="x")
@@ -239,7 +248,7 @@ def _draw_poses(ax: Axes, per_pose: Mapping[str, Any]) -> None:
         at = float(np.interp(part, place, accuracy))
         ax.plot([part], [at], "o", color=MERGED, markersize=5)
         ax.annotate(f"{at:.0f} %", (part, at), (6, -12), textcoords="offset points", fontsize=9, color="#30363d")
-    _chance(ax)
+    draw_chance(ax)
     ax.set(xlim=(0, 100), ylim=(0, 102), xlabel="images from hardest to easiest, %", ylabel="answers right, %")
     ax.set_title(f"Images ({per_pose['median_answers']:.0f} answers each)")
 
@@ -271,7 +280,7 @@ def _short(name: str) -> str:
     return words
 
 
-def _draw_risk(ax: Axes, easy_to_hard: Mapping[str, Any], measured: str | None) -> None:
+def draw_risk(ax: Axes, easy_to_hard: Mapping[str, Any], measured: str | None) -> None:
     """Risk of the merged labels, sorted; with the share that is right in each tenth where that is measured."""
     quantiles = np.array(easy_to_hard["quantiles"])
     place, finished = np.linspace(0, 100, len(quantiles)), 100 * (easy_to_hard["finished"] or 0)
@@ -289,7 +298,7 @@ def _draw_risk(ax: Axes, easy_to_hard: Mapping[str, Any], measured: str | None) 
             {"accuracy": 1 - r["accuracy"], "interval": [1 - r["interval"][1], 1 - r["interval"][0]]} for r in records
         ]
         if wrong:
-            _draw_points(ax, x, wrong, SINGLE, "truly wrong")
+            draw_points(ax, x, wrong, SINGLE, "truly wrong")
     ax.set(xlim=(0, 100), ylim=(0, 62), xlabel="merged labels from easy to hard, %", ylabel="wrong, %")
     if not measured:
         ax.set_ylabel("risk: expected share wrong, %")
@@ -308,12 +317,12 @@ def _tenths(easy_to_hard: Mapping[str, Any]) -> tuple[Array, list[Mapping[str, A
 def _draw_groups(ax: Axes, easy_to_hard: Mapping[str, Any], compared_with: str) -> None:
     x, records = _tenths(easy_to_hard)
     if records:
-        _draw_points(ax, x, records, SINGLE, compared_with)
+        draw_points(ax, x, records, SINGLE, compared_with)
         expected = [100 * (1 - group["mean_risk"]) for group in records]
         ax.plot(x, expected, "--", color=MERGED, label="1 − risk: what merging claims")
         ax.legend(loc="upper right")
-    _chance(ax, "left")
-    ax.set(xlim=(0, 100), ylim=_high_part(ax), xlabel="merged labels from easy to hard, %", ylabel="labels, %")
+    draw_chance(ax, "left")
+    ax.set(xlim=(0, 100), ylim=high_part(ax), xlabel="merged labels from easy to hard, %", ylabel="labels, %")
     ax.set_title("Worth of the labels from easy to hard")
 
 

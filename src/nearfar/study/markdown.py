@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["agreement_rows", "difference_rows", "report_markdown", "risk_rows"]
+__all__ = ["agreement_rows", "difference_rows", "markdown_table", "percent", "report_markdown", "risk_rows"]
 
 Rows = list[list[str]]
 
@@ -14,11 +14,13 @@ MOST_ANNOTATORS = 20
 
 def report_markdown(report: Mapping[str, Any]) -> str:
     """The report's headline figures as Markdown."""
-    parts = [_counts(report), _table(*difference_rows(report)), _noise_table(report["noise"]["fits"])]
+    parts = [_counts(report), markdown_table(*difference_rows(report)), _noise_table(report["noise"]["fits"])]
     if report["per_annotator"]:
         parts.append(_annotators(report["per_annotator"]))
     if report["experts"]:
-        parts.append(_table(["raters", "pairs", "agree", "95 %", "Cohen's kappa"], agreement_rows(report["experts"])))
+        parts.append(
+            markdown_table(["raters", "pairs", "agree", "95 %", "Cohen's kappa"], agreement_rows(report["experts"]))
+        )
     return "\n".join(parts)
 
 
@@ -31,7 +33,9 @@ def _counts(report: Mapping[str, Any]) -> str:
         rows += [(f"merged, {name}, tilt undone", record) for name, record in undone["merged"].items()]
     who = "" if report["annotators"] is None else f" by {report['annotators']} annotators"
     head = f"{report['answers']} answers{who} about {report['pairs']} pairs of {report['poses']} poses"
-    table = _table(["", "number", "right", "95 %"], [[name, str(r["answers"]), *_percent(r)] for name, r in rows])
+    table = markdown_table(
+        ["", "number", "right", "95 %"], [[name, str(r["answers"]), *percent(r)] for name, r in rows]
+    )
     return f"{head}; {report['unsure']} unsure.\n\n{table}"
 
 
@@ -44,7 +48,7 @@ def difference_rows(report: Mapping[str, Any]) -> tuple[list[str], Rows]:
     for i, first in enumerate(report["single"]["by_difference"]):
         upper = first["upper_mm"]
         span = f"> {first['lower_mm']:g}" if upper is None else f"{first['lower_mm']:g} to {upper:g}"
-        cells = [" ".join(_percent(record["by_difference"][i])) for record in columns.values()]
+        cells = [" ".join(percent(record["by_difference"][i])) for record in columns.values()]
         rows.append([span, str(first["answers"]), *cells])
     return ["true depth difference, mm", "answers", *columns], rows
 
@@ -57,7 +61,7 @@ def _noise_table(fits: Sequence[Mapping[str, Any]]) -> str:
         behind = "" if fit["aic"] is None or best is None else f"{fit['aic'] - best:.1f}"
         lapses = "none" if lapse is None else f"{100 * lapse['value']:.1f} % {_interval(lapse, 100, 1)}"
         rows.append([fit["noise"]["link"], f"{scale['value']:.0f} {_interval(scale, 1, 0)}", lapses, behind])
-    return _table(["noise model", "scale, mm", "lapses", "AIC behind the best"], rows)
+    return markdown_table(["noise model", "scale, mm", "lapses", "AIC behind the best"], rows)
 
 
 def _interval(estimate: Mapping[str, Any], scale: float, digits: int) -> str:
@@ -71,10 +75,10 @@ def _annotators(records: Sequence[Mapping[str, Any]]) -> str:
         if len(records) <= MOST_ANNOTATORS
         else [*records[: MOST_ANNOTATORS // 2], *records[-MOST_ANNOTATORS // 2 :]]
     )
-    rows = [[record["annotator"], str(record["counted"]), *_percent(record)] for record in shown]
+    rows = [[record["annotator"], str(record["counted"]), *percent(record)] for record in shown]
     if len(shown) < len(records):
         rows.insert(MOST_ANNOTATORS // 2, [f"{len(records) - len(shown)} between", "", "", ""])
-    return _table(["annotator", "answers", "right", "95 %"], rows)
+    return markdown_table(["annotator", "answers", "right", "95 %"], rows)
 
 
 def risk_rows(easy_to_hard: Mapping[str, Any]) -> Rows:
@@ -84,7 +88,7 @@ def risk_rows(easy_to_hard: Mapping[str, Any]) -> Rows:
     for i, group in enumerate(groups):
         span = f"{100 * i // len(groups)} to {100 * (i + 1) // len(groups)} % of the labels by risk"
         mean = "" if group["mean_risk"] is None else f" (mean risk {group['mean_risk']:.3f})"
-        rows.append([span + mean, str(group["answers"]), *_percent(group)])
+        rows.append([span + mean, str(group["answers"]), *percent(group)])
     return rows
 
 
@@ -94,18 +98,24 @@ def agreement_rows(experts: Mapping[str, Any]) -> Rows:
     for i, first in enumerate(names):
         for j in range(i + 1, len(names)):
             record, kappa = experts["agreement"][i][j], experts["kappa"][i][j]
-            cells = [str(record["answers"]), *_percent(record), "" if kappa is None else f"{kappa:.2f}"]
+            cells = [str(record["answers"]), *percent(record), "" if kappa is None else f"{kappa:.2f}"]
             rows.append([f"{first} and {names[j]}", *cells])
     return rows
 
 
-def _percent(record: Mapping[str, Any]) -> list[str]:
+def percent(record: Mapping[str, Any]) -> list[str]:
+    """Accuracy and interval of a record as two cells, empty where there is none."""
     if record["accuracy"] is None:
         return ["", ""]
     low, high = record["interval"]
     return [f"{100 * record['accuracy']:.1f} %", f"({100 * low:.1f} to {100 * high:.1f})"]
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; what would break it, or be taken for HTML, is replaced."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n" for cells in lines)
+    return "".join(f"| {' | '.join(map(_cell, cells))} |\n" for cells in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "/").replace("<", "&lt;")

@@ -18,6 +18,7 @@ __all__ = [
     "finite",
     "fleiss_kappa",
     "share",
+    "share_of",
     "wilson_interval",
 ]
 
@@ -54,7 +55,7 @@ def share(right: npt.ArrayLike) -> dict[str, Any]:
         right: (M,) whether each is right.
     """
     hit = np.asarray(right, dtype=bool)
-    return _record(int(hit.sum()), len(hit))
+    return share_of(int(hit.sum()), len(hit))
 
 
 def accuracy_by_difference(
@@ -89,10 +90,11 @@ def accuracy_by_group(group: Array, right: Array, groups: int) -> list[dict[str,
     """`share` of each of so many groups; group: (M,) numbers from 0."""
     total = np.bincount(group, minlength=groups)
     hits = np.bincount(group, np.asarray(right, dtype=np.float64), groups)
-    return [_record(int(k), int(n)) for k, n in zip(hits, total, strict=True)]
+    return [share_of(int(k), int(n)) for k, n in zip(hits, total, strict=True)]
 
 
-def _record(right: int, total: int) -> dict[str, Any]:
+def share_of(right: int, total: int) -> dict[str, Any]:
+    """`share` of what is counted already."""
     if not total:
         return {"answers": 0, "accuracy": None, "interval": None}
     low, high = wilson_interval(right, total)

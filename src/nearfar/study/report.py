@@ -142,17 +142,18 @@ def study_answers(
     return report
 
 
-def by_risk(labels: RelativeLabels, right: Array) -> dict[str, Any]:
+def by_risk(labels: RelativeLabels, right: Array, finished_risk: float = FINISHED_RISK) -> dict[str, Any]:
     """Merged labels from easy to hard.
 
     Args:
         labels: I merged labels with probability or risk.
         right: (I,) whether each label is right (or agrees with something better); NaN where that is not known.
+        finished_risk: what counts as finished.
 
     Returns:
-        ``finished``: the share of labels with a risk below 0.02; ``quantiles``: the risk at 0, 1, ... 100 % of the
-        labels; ``groups``: ten of equal size, easiest first, each with labels, mean risk, and the share that is right
-        among those known.
+        ``finished``: the share of labels with a risk below `finished_risk`; ``quantiles``: the risk at 0, 1, ... 100 %
+        of the labels; ``groups``: ten of equal size, easiest first, each with labels, mean risk, and the share that is
+        right among those known.
 
     Raises:
         InputError: labels without probability and risk.
@@ -168,8 +169,8 @@ def by_risk(labels: RelativeLabels, right: Array) -> dict[str, Any]:
         groups.append({"labels": len(rows), "mean_risk": mean, **share(right[rows][known] > 0)})
     return {
         "labels": len(labels),
-        "finished": float(np.mean(risk < FINISHED_RISK)) if len(risk) else None,
-        "finished_risk": FINISHED_RISK,
+        "finished": float(np.mean(risk < finished_risk)) if len(risk) else None,
+        "finished_risk": finished_risk,
         "quantiles": np.quantile(risk, np.linspace(0, 1, 101)).tolist() if len(risk) else [],
         "groups": groups,
     }
