@@ -212,6 +212,7 @@ def _workers(answers: RelativeLabels) -> tuple[Array, Array]:
         return np.array([""]), np.zeros(len(answers), np.int64)
     import pyarrow as pa
 
-    coded = pa.array(answers.annotator.astype(np.str_)).dictionary_encode()  # far faster than sorting M strings
+    # Far faster than sorting M strings; large, for beyond 2 GB pyarrow would return several arrays.
+    coded = pa.array(np.asarray(answers.annotator, dtype=np.str_), type=pa.large_string()).dictionary_encode()
     names, place = np.unique(np.array(coded.dictionary.to_pylist(), dtype=np.str_), return_inverse=True)
     return names, place.reshape(-1)[coded.indices.to_numpy(zero_copy_only=False)]
