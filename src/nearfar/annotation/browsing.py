@@ -31,7 +31,7 @@ __all__ = [
 RECENT_SECONDS = 900.0
 
 Show = Literal["disputed", "open", "closed", "gold", "all"]
-"""Pairs of a list: those with answers, highest risk first; all that are open; closed; with known answers; any."""
+"""Pairs of a list: those with two answers or more, highest risk first; open ones; closed; with known answers; any."""
 
 Cursor = tuple[float, int]
 """Where a page of the list ends: risk (0 where the list is by number) and number of its last pair."""
@@ -184,7 +184,7 @@ def browse(
     """
     pair = schema.pair
     conditions: dict[Show, ColumnElement[bool]] = {
-        "disputed": and_(pair.c.purpose == "work", pair.c.risk.is_not(None), pair.c.answered > 0),
+        "disputed": and_(pair.c.purpose == "work", pair.c.risk.is_not(None), pair.c.answered > 1),
         "open": and_(pair.c.purpose == "work", pair.c.closed.is_(None)),
         "closed": and_(pair.c.purpose == "work", pair.c.closed.is_not(None)),
         "gold": pair.c.purpose == "gold",

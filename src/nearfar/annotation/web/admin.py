@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Depends, Form, HTTPException, Query, Response
+from fastapi import Path as InPath
+from fastapi.responses import StreamingResponse
 
 from nearfar.annotation import browsing, overrides, statistics
 from nearfar.annotation.browsing import Show
 from nearfar.annotation.crops import crop_jpeg, find_crop
+from nearfar.annotation.exchange import Format, export_answers
 from nearfar.annotation.statistics import Hour, TimeBin
 from nearfar.annotation.web import admin_people
 from nearfar.annotation.web.admin_base import LARGEST, AtDesk, Id, read_cursor, write_cursor
@@ -26,7 +33,15 @@ router = APIRouter()
 looking = APIRouter(prefix="/admin", dependencies=[Depends(require("viewer"))])
 changing = APIRouter(prefix="/admin", dependencies=[Depends(require("admin"))])
 
-PoseId = Annotated[int, Path(ge=0, lt=LARGEST)]
+EXPORTS: Mapping[Format, tuple[str, str]] = {
+    "parquet": (".parquet", "application/vnd.apache.parquet"),
+    "csv": (".csv", "text/csv; charset=utf-8"),
+    "jsonl": (".jsonl", "application/jsonl; charset=utf-8"),
+    "crowd-kit": (".crowd-kit.csv", "text/csv; charset=utf-8"),
+}
+"""Ending and media type of what is exported."""
+
+PoseId = Annotated[int, InPath(ge=0, lt=LARGEST)]
 Joint = Annotated[str | None, Query(max_length=200)]
 
 
@@ -129,6 +144,43 @@ def show_image(desk: AtDesk, pose_id: PoseId) -> Response:
     except InputError:
         raise HTTPException(404, "the picture is gone") from None
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+@looking.get("/export")
+def show_exports(desk: AtDesk) -> Response:
+    """What can be taken along."""
+    return desk.page("export.html", forms=list(EXPORTS))
+
+
+@looking.get("/export/{form}")
+def export(desk: AtDesk, form: Format, names: bool = False) -> Response:
+    """All answers as a file; with people's names and workers' ids for admins alone."""
+    person = desk.session.person
+    if names and person.role != "admin":
+        raise HTTPException(403, "names are for admins")
+    if wait := desk.request.app.state.exports.take(""):
+        raise HTTPException(429, "too many exports", {"Retry-After": str(math.ceil(wait))})
+    folder = TemporaryDirectory(prefix="nearfar-export-")
+    path = Path(folder.name) / "answers"
+    try:
+        export_answers(desk.project, path, form=form, names=names)
+    except InputError as error:
+        folder.cleanup()
+        return desk.problem(error, "/admin/export")
+    desk.log("exported", form, names=str(names))
+    ending, media_type = EXPORTS[form]
+    name = re.sub(r"[^A-Za-z0-9]+", "-", desk.project.title).strip("-") or "project"
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name[:80]}-answers{ending}"',
+        "Content-Length": str(path.stat().st_size),
+    }
+    return StreamingResponse(_read(folder, path), media_type=media_type, headers=headers)
+
+
+def _read(folder: TemporaryDirectory[str], path: Path) -> Iterator[bytes]:
+    with folder, path.open("rb") as file:
+        while chunk := file.read(1 << 16):
+            yield chunk
 
 
 @looking.get("/settings")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Path, Request, Response
 from fastapi.responses import RedirectResponse
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from nearfar.annotation.audit import write_log
 from nearfar.annotation.browsing import Cursor, PairView
 from nearfar.annotation.database import with_retries
 from nearfar.annotation.invitations import Link
@@ -81,6 +83,14 @@ class Desk:
             return self.problem(error, then)
         return RedirectResponse(then, 303)
 
+    def log(self, action: str, what: str, **detail: str) -> None:
+        """Note an act that changes nothing in the audit log."""
+
+        def work(connection: Connection, now: float, *, by: int) -> None:
+            write_log(connection, now, by, action, what, **detail)
+
+        self._do(work)
+
     def show_link(self, work: Callable[..., Link], *values: object, back: str) -> Response:
         """Make a link as `act` does, and show it, this once."""
         try:
@@ -111,7 +121,9 @@ class Desk:
         for pair in pairs:
             crop = (pair.crop_x, pair.crop_y, pair.crop_width, pair.crop_height)
             marks = showing.marks(pair.pose_id, crop, pair.joint_a, pair.joint_b)
-            told[pair.id] = marks | {"size": round(0.035 * max(pair.crop_width, pair.crop_height), 1)}
+            apart = math.hypot(marks["a"]["x"] - marks["b"]["x"], marks["a"]["y"] - marks["b"]["y"])
+            size = min(0.035, max(0.012, 0.4 * apart / max(crop[2:]))) * max(crop[2:])  # rings that do not touch
+            told[pair.id] = marks | {"size": round(size, 1)}
         return told
 
     def _do(self, work: Callable[..., Any], *values: object) -> Any:

@@ -34,6 +34,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 SESSION_RATE = Rate(120, 15)
 ADDRESS_RATE = Rate(2000, 300)
 SIGN_IN_RATE = Rate(40, 0.5)
+EXPORT_RATE = Rate(5, 0.05)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Protection:
         session_rate: requests of one session.
         address_rate: requests of one address (a whole laboratory may share one).
         sign_in_rate: attempts to sign in from one address, and unknown sessions shown by it.
+        export_rate: exports of all people together.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
@@ -57,6 +59,7 @@ class Protection:
     session_rate: Rate = SESSION_RATE
     address_rate: Rate = ADDRESS_RATE
     sign_in_rate: Rate = SIGN_IN_RATE
+    export_rate: Rate = EXPORT_RATE
 
     def __post_init__(self) -> None:
         for proxy in self.trusted_proxies:
@@ -69,6 +72,7 @@ class Protection:
 def protect(app: FastAPI, protection: Protection) -> None:
     """Put everything of this module around the pages of `app`."""
     app.state.guesses = Buckets(protection.sign_in_rate)
+    app.state.exports = Buckets(protection.export_rate)
     app.add_middleware(Bodies, most=protection.body_bytes, seconds=protection.body_seconds)
     app.add_middleware(SameOrigin)
     app.add_middleware(Rates, protection=protection, guesses=app.state.guesses)
