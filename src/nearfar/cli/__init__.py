@@ -15,6 +15,7 @@ COMMANDS = {
     "view": "make the 3D viewer (one HTML file) of poses",
     "train": "train a lifter from relative depth labels, or from 3D",
     "evaluate": "measure a lifter against 3D truth",
+    "annotate": "ask people which joint is nearer: make a project, serve it, get the answers",
     "merge": "merge people's raw answers into labels with probability and risk; report on workers",
     "study": "measure people's answers against known 3D; fit noise models",
     "data": "get, check, prepare, make, convert and look at data sets",
