@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from annotation_projects import make_project
 from annotation_samples import NOW, SETTINGS, add_people, answers, fill, key
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from sqlalchemy import Engine, func, select, update
 
-from nearfar import PoseSet, get_skeleton
 from nearfar.annotation import schema
 from nearfar.annotation.blocking import ban, block_person
 from nearfar.annotation.database import connect, migrate, transaction, with_retries
@@ -36,12 +34,11 @@ from nearfar.annotation.external import (
     visit_of_session,
 )
 from nearfar.annotation.people import Person
-from nearfar.annotation.project import Project, init_project
+from nearfar.annotation.project import Project
 from nearfar.annotation.queue import record
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.app import create_app
 from nearfar.errors import InputError
-from nearfar.poses import Category
 
 KEY = "ab" * 24
 TICKET = {
@@ -333,24 +330,11 @@ def test_sessions_know_their_visit(engine: Engine) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    folder = tmp_path_factory.mktemp("external")
-    (folder / "images").mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(4):
-        Image.fromarray(rng.integers(0, 255, (300, 400, 3), dtype=np.uint8)).save(folder / "images" / f"{i}.png")
-    poses = PoseSet(
-        skeleton=get_skeleton("h36m17"),
-        keypoints=rng.uniform([60, 40], [340, 260], (4, 17, 2)),
-        scores=np.ones((4, 17)),
-        sequence=Category.of([f"{i}.png" for i in range(4)]),
-    )
     settings = Settings(
         images_per_task=1, pairs_per_image=2, practice_questions=0, test_questions=0, reading_seconds=0, gold_share=0,
         prolific_study="5study", prolific_code="CODE1",
     )  # fmt: skip
-    with init_project(
-        folder / "project", images=folder / "images", keypoints=poses, pairs="random:4", settings=settings
-    ) as project:
+    with make_project(tmp_path_factory.mktemp("external"), settings) as project:
         with transaction(project.engine) as connection:
             register(connection)
         yield project

@@ -254,11 +254,13 @@ def complete(connection: Connection, settings: Settings, visit: Visit, now: floa
     if not is_done(connection, visit):
         raise InputError(f"assignment {visit.assignment_id}: its questions are not all answered")
     first = table.c.id == visit.id, table.c.completion_code.is_(None)
-    values = {"completion_code": secrets.token_hex(10).upper(), "submitted_at": now}
-    if connection.execute(update(table).where(*first).values(values)).rowcount:
-        write_log(connection, now, visit.person_id, "handed in", visit.assignment_id, platform=visit.platform)
+    code = secrets.token_hex(10).upper()
+    if connection.execute(update(table).where(*first).values(completion_code=code, submitted_at=now)).rowcount:
+        write_log(
+            connection, now, visit.person_id, "handed in", visit.assignment_id, platform=visit.platform, code=code
+        )
     row = connection.execute(select(table).where(table.c.id == visit.id)).mappings().one()
-    code = str(row["completion_code"])
+    code = row["completion_code"]
     counted = select(func.count()).where(question.c.task_id == row["task_id"], question.c.state == "answered")
     answers = connection.execute(counted).scalar_one()
     if visit.submit_url is not None:

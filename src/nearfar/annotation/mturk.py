@@ -154,7 +154,8 @@ class Turk:
                     raise AlreadyDoneError(_line(error)) from None
                 raise InputError(_explained(operation, code, error)) from None
             except BotoCoreError as error:
-                raise InputError(f"Mechanical Turk could not be reached: {_line(error)}") from None
+                told = f"Mechanical Turk (which AWS closes on 2026-09-30) could not be reached: {_line(error)}"
+                raise InputError(told) from None
         raise RuntimeError("unreachable")
 
     def pages(self, operation: str, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:
