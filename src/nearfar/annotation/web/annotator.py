@@ -290,7 +290,7 @@ def show_static(request: Request, version: str, name: str) -> Response:
     return response
 
 
-def _picture(project: Project, query: Select[tuple[int]]) -> Response:
+def _picture(project: Project, query: Select[int]) -> Response:
     """The crop of the pose that a query finds; private to the browser that asked."""
     with project.engine.connect() as connection:
         pose_id = connection.execute(query).scalar()
