@@ -60,13 +60,13 @@ function around(joint, other, letter, radius, size) {
   const away = near < 1 ? (letter === "a" ? Math.PI : 0) : Math.atan2(joint.y - other.y, joint.x - other.x);
   const places = [];
   const beside = radius * SHARE[letter] + PLATE[letter] + 7;
-  for (const reach of [beside, beside + 19]) {
+  for (const reach of [beside, beside + 19, beside + 44]) {
     for (let i = 0; i < DIRECTIONS; i += 1) {
       const turn = (2 * Math.PI * i) / DIRECTIONS;
       const x = joint.x + reach * Math.cos(away + turn);
       const y = joint.y + reach * Math.sin(away + turn);
       const leader = reach > beside || radius === 0;
-      let cost = 3 * (1 - Math.cos(turn)) + (leader ? 2 : 0);
+      let cost = 3 * (1 - Math.cos(turn)) + (leader ? 2 : 0) + (reach > beside + 20 ? 20 : 0);
       if (radius === 0 && reach === beside) cost += 20; // close joints: leave room to see them
       if (!inside({ x, y }, size, PLATE[letter] + 2)) cost += 500;
       if (distance({ x, y }, other) < radius + PLATE[letter] + 7) cost += 1000;
