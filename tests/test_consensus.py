@@ -11,7 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfar.answer_noise import AnswerNoise
-from nearfar.consensus import Majority, SimulatedCrowd, SkillModel, merge, simulate_answers, votes_of
+from nearfar.consensus import (
+    METHOD_NAMES,
+    DepthModel,
+    Glad,
+    Majority,
+    SimulatedCrowd,
+    SkillModel,
+    merge,
+    method,
+    posterior,
+    simulate_answers,
+    votes_of,
+)
+from nearfar.consensus.methods import name_of
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels, random_pairs
 from nearfar.poses import PoseSet
@@ -102,26 +115,127 @@ def test_unsure_answers_say_nothing_of_the_order(coins):
     json.dumps(with_unsure.workers(), allow_nan=False)
 
 
-@settings(max_examples=25)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([majority, merge, lambda a: merge(a, SkillModel(coins=2))]))
-def test_neither_the_order_of_rows_nor_the_way_round_matters(seed, method):
-    rng = np.random.default_rng(seed)
-    m = 60
-    pair = np.argsort(rng.random((m, 4)), axis=1)[:, :2]
-    answers = RelativeLabels(
-        H36M, rng.integers(3, size=m), pair, rng.integers(-1, 2, size=m).astype(np.int8),
-        annotator=rng.choice(["a", "b", "c", "d"], size=m),
+@st.composite
+def some_answers(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    m = draw(st.integers(1, 60))
+    relation = rng.integers(-1, 2, size=m).astype(np.int8)
+    return RelativeLabels(
+        H36M, rng.integers(3, size=m), np.argsort(rng.random((m, 4)), axis=1)[:, :2], relation,
+        annotator=rng.choice(["a", "b", "c", "d"], size=m), unsure=(relation == 0) & (rng.random(m) < 0.5),
     )  # fmt: skip
-    merged = method(answers)
-    same_labels(method(answers.select(rng.permutation(m))), merged)
-    turned = dataclasses.replace(answers, pair=pair[:, ::-1], relation=-answers.relation)
-    other = method(turned)
-    np.testing.assert_allclose(other.labels.probability, merged.labels.probability, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+@settings(max_examples=15)
+@given(answers=some_answers(), data=st.data())
+def test_what_must_not_matter_does_not(name, answers, data):
+    model = DepthModel(iterations=25) if name == "depth" else method(name)
+    merged = merge(answers, model)
+    order = np.array(data.draw(st.permutations(range(len(answers)))))
+    same_labels(merge(answers.select(order), model), merged)
+    p, atol = merged.labels.probability, 1e-4 if name == "depth" else 1e-6
+    assert ((p >= 0) & (p <= 1)).all()
+    np.testing.assert_allclose(merged.labels.risk, np.minimum(p, 1 - p))
+    turned = dataclasses.replace(answers, pair=answers.pair[:, ::-1], relation=-answers.relation)
+    np.testing.assert_allclose(merge(turned, model).labels.probability, p, atol=atol)
+    new_names = {"a": "zoe", "b": "d", "c": "a", "d": "yan"}
+    renamed = dataclasses.replace(answers, annotator=np.array([new_names[x] for x in answers.annotator]))
+    np.testing.assert_allclose(merge(renamed, model).labels.probability, p, atol=atol)
     # Telling every answer the other way mirrors every probability.
-    opposite = method(dataclasses.replace(answers, relation=-answers.relation))
-    if method is not merge:
-        return
-    np.testing.assert_allclose(opposite.labels.probability, 1 - merged.labels.probability, atol=1e-9)
+    opposite = dataclasses.replace(answers, relation=-answers.relation)
+    np.testing.assert_allclose(merge(opposite, model).labels.probability, 1 - p, atol=atol)
+    json.dumps(merged.workers(), allow_nan=False)
+    json.dumps(dict(merged.labels.provenance), allow_nan=False)
+
+
+def test_methods_by_name():
+    assert [name_of(method(name)) for name in METHOD_NAMES] == list(METHOD_NAMES)
+    answers = answers_of([(0, 1, 2, 1, "a"), (0, 2, 3, -1, "b")])
+    for name in METHOD_NAMES:
+        merged = merge(answers, method(name))
+        assert merged.labels.provenance["merged"]["method"] == name
+        assert merged.model == method(name)
+    with pytest.raises(InputError, match="merging method 'median': expected one of majority"):
+        method("median")
+
+
+@pytest.mark.parametrize("coins", [1, 2])
+def test_known_skills_score_new_answers(coins):
+    _, answers = crowd_answers(SimulatedCrowd(workers=12, spammers=0.25), poses=200)
+    merged = merge(answers, SkillModel(coins=coins))
+    np.testing.assert_allclose(posterior(merged.votes, merged.skill), merged.labels.probability, atol=1e-9)
+    # Workers are found by name, whoever else answered.
+    good, bad = (merged.skill.workers[i(merged.skill.right)] for i in (np.argmax, np.argmin))
+    new = answers_of([(0, 1, 2, 1, good), (1, 1, 2, 1, bad), (2, 1, 2, 1, "nobody"), (3, 1, 2, 0, good)])
+    trust = posterior(votes_of(new), merged.skill)
+    assert trust[0] > trust[2] > trust[1]
+    assert trust[1] == pytest.approx(0.5, abs=0.06)
+    assert trust[3] == pytest.approx(0.5)
+    nobody = merge(answers.select(slice(0, 0)), SkillModel(coins=coins)).skill
+    assert posterior(votes_of(new), nobody)[2] > 0.6
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_more_answers_come_near_to_a_full_fit(name):
+    crowd = SimulatedCrowd(workers=30, spammers=0.1, reversed=0.05, noise=AnswerNoise("probit", 150))
+    _, answers = crowd_answers(crowd, poses=300)
+    rng = np.random.default_rng(1)
+    model = method(name)
+    full = merge(answers, model).labels
+    # New workers, new poses and new answers to old pairs, in turn.
+    first = (answers.pose < 280) & (answers.annotator < "worker 28") & (rng.random(len(answers)) < 0.9)
+    merged = merge(answers.select(first), model)
+    for part in np.array_split(np.flatnonzero(~first), 3):
+        merged = merged.update(answers.select(part))
+    if merged.fit is not None:
+        assert merged.fitted == first.sum()  # nothing was fitted anew as a whole
+    np.testing.assert_array_equal(merged.labels.pose, full.pose)
+    np.testing.assert_array_equal(merged.labels.pair, full.pair)
+    off = np.abs(merged.labels.probability - full.probability)
+    assert off.mean() < 0.015
+    assert np.quantile(off, 0.99) < 0.1
+    assert len(merged.votes) == len(answers)
+    assert [record["annotator"] for record in merged.workers()] == sorted(set(answers.annotator))
+    if merged.fit is not None:
+        right, whole = merged.fit.columns()["expected_right"], merge(answers, model).fit.columns()["expected_right"]
+        np.testing.assert_allclose(right, whole, atol=0.05)
+    # The answers that were there stand where they stood, whatever row they have.
+    np.testing.assert_array_equal(np.sort(merged.votes.row), np.arange(len(answers)))
+
+
+def test_old_answers_do_not_rule_new_ones():
+    _, answers = crowd_answers(SimulatedCrowd(workers=30), poses=60)
+    merged = merge(answers.select(answers.pose < 10))
+    for pose in range(10, 60):
+        merged = merged.update(answers.select(answers.pose == pose))
+    assert merged.fitted > len(answers) / 1.5  # everything was fitted again when there was much more
+    np.testing.assert_allclose(merged.labels.probability, merge(answers).labels.probability, atol=0.1)
+    nothing = merge(answers.select(slice(0, 0))).update(answers)
+    same_labels(nothing, merge(answers))
+    same_labels(merged.update(answers.select(slice(0, 0))), merged)
+    with pytest.raises(InputError, match="cannot take in answers on 'lsp14'"):
+        merged.update(RelativeLabels(get_skeleton("lsp14"), answers.pose[:1], np.array([[0, 1]]), answers.relation[:1]))
+    with pytest.raises(InputError, match="needs to know who answered"):
+        merged.update(dataclasses.replace(answers, annotator=None))
+
+
+def test_glad_finds_ability_and_easiness():
+    rng = np.random.default_rng(0)
+    ability, easiness = np.linspace(-1, 3, 15), np.exp(rng.normal(1, 0.8, size=1000))
+    item, worker = np.divmod(np.arange(1000 * 15), 15)
+    right = rng.random(len(item)) < 1 / (1 + np.exp(-ability[worker] * easiness[item]))
+    truth = rng.choice([-1, 1], size=1000)
+    relation = np.where(right, truth[item], -truth[item]).astype(np.int8)
+    answers = RelativeLabels(
+        H36M, item, np.tile([1, 2], (len(item), 1)), relation, annotator=np.char.mod("w%02d", worker)
+    )
+    merged = merge(answers, Glad())
+    assert merged.fit.converged
+    np.testing.assert_allclose(merged.fit.ability[:11], ability[:11], atol=0.35)
+    assert np.corrcoef(merged.fit.ability, ability)[0, 1] > 0.98
+    assert np.corrcoef(np.log(merged.fit.easiness), np.log(easiness))[0, 1] > 0.6
+    assert (merged.labels.relation == truth).mean() > 0.97
 
 
 def test_skills_are_recovered():

@@ -146,7 +146,7 @@ class Factors:
     @classmethod
     def none(cls, pose: Array, pair: Array) -> Factors:
         """Factors that say nothing yet."""
-        return cls(pose, pair, np.full(len(pose), LEAST), np.zeros(len(pose)))
+        return cls(pose, pair, np.full(pose.shape, LEAST), np.zeros(pose.shape))
 
     def chosen(self, rows: slice | Array, pose: Array) -> Factors:
         """Some of the factors, and the numbers that their poses have among themselves."""

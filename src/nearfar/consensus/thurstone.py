@@ -140,9 +140,12 @@ class Judges:
         prior = SPREAD_WORKERS * np.array([START_SPREAD, START_SPREAD / 2]) ** 2
         spread = np.sqrt((np.array(squares) + prior) / (len(deviation) + SPREAD_WORKERS))
         chances = after.chances
-        guessed = float((counts * after.lapse * after._guess()[:, None] / chances).sum())
-        lapse = (guessed + START_LAPSE * LAPSE_ANSWERS) / (float(counts.sum()) + LAPSE_ANSWERS)
-        return replace(after, crowd=np.array([mean, *spread]), lapse=lapse, tie=after._tie(counts, chances))
+        return replace(
+            after,
+            crowd=np.array([mean, *spread]),
+            lapse=after._lapse(counts, chances),
+            tie=after._tie(counts, chances),
+        )
 
     def _scored(self, counts: Array) -> tuple[Judges, Array]:
         """One step of Fisher scoring from (W, 3, G) counts, and the (W, 2) standard deviations of s and b there."""
@@ -165,14 +168,20 @@ class Judges:
         )
         return after, np.sqrt(np.stack([bb, ss], axis=1) / det[:, None])
 
+    def _lapse(self, counts: Array, chances: Array) -> float:
+        seen, _ = self._seen
+        more = self._guess()[:, None] - seen
+        prior = START_LAPSE * LAPSE_ANSWERS / self.lapse - (1 - START_LAPSE) * LAPSE_ANSWERS / (1 - self.lapse)
+        certain = LAPSE_ANSWERS / (self.lapse * (1 - self.lapse))
+        step = _step(counts, more, chances, prior, certain)
+        return float(np.clip(self.lapse + step, self.lapse / 2, (self.lapse + 1) / 2))
+
     def _tie(self, counts: Array, chances: Array) -> float:
         if not self.tie:
             return 0.0
         _, (below, above) = self._seen
         slopes = np.stack([-below, below + above, -above], axis=1) * (1 - self.lapse)
-        score = float((counts * slopes / chances).sum())
-        information = float((counts.sum(axis=1) * (slopes**2 / chances).sum(axis=1)).sum())
-        return float(np.clip(self.tie + score / max(information, TINY), 1e-3, 2 * self.tie + TIE))
+        return float(np.clip(self.tie + _step(counts, slopes, chances), self.tie / 2, 2 * self.tie))
 
     def _guess(self) -> Array:
         return np.array([(1 - self.same) / 2, self.same, (1 - self.same) / 2])
@@ -184,6 +193,13 @@ class Judges:
         first, below = cumulative(self.link, -felt - self.tie)
         second, above = cumulative(self.link, felt - self.tie)
         return np.stack([first, np.maximum(1 - first - second, 0.0), second], axis=1), (below, above)
+
+
+def _step(counts: Array, slopes: Array, chances: Array, score: float = 0.0, information: float = TINY) -> float:
+    """A step of Fisher scoring for one number that all workers share; prior's score and information are added."""
+    score += float((counts * slopes / chances).sum())
+    information += float((counts.sum(axis=1) * (slopes**2 / chances).sum(axis=1)).sum())
+    return score / information
 
 
 def cumulative(link: Literal["probit", "logit"], x: Array) -> tuple[Array, Array]:
