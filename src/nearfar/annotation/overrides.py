@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select
 from nearfar.annotation import schema
 from nearfar.annotation.audit import write_log
 from nearfar.annotation.counting import PairState, lock_pairs, store_pairs
+from nearfar.annotation.people import check_text
 from nearfar.errors import InputError
 
 __all__ = ["ask_more", "close", "make_gold", "reopen"]
@@ -77,8 +78,7 @@ def make_gold(
     """
     if truth not in (-1, 0, 1):
         raise InputError(f"truth: expected -1, 0 or 1, got {truth}")
-    if len(explanation) > LONGEST_EXPLANATION:
-        raise InputError(f"explanation: more than {LONGEST_EXPLANATION} characters")
+    explanation = check_text("explanation", explanation, LONGEST_EXPLANATION)
     pair = _lock(connection, pair_id)
     table = schema.pair
     row = connection.execute(select(table).where(table.c.id == pair_id)).mappings().one()
@@ -90,7 +90,7 @@ def make_gold(
         **place,
         "purpose": "gold",
         "truth": truth,
-        "explanation": explanation.strip() or None,
+        "explanation": explanation or None,
         "shuffle": row["shuffle"],
         "wanted": 0,
         "need": 0,

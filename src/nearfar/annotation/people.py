@@ -26,6 +26,7 @@ __all__ = [
     "change_role",
     "check_name",
     "check_role",
+    "check_text",
     "create_person",
     "find_person",
     "get_person",
@@ -93,6 +94,20 @@ def check_name(name: str) -> str:
     if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn") or sign in _DIRECTIONS for sign in name):
         raise InputError("name: expected letters that can be seen, got control characters among them")
     return name
+
+
+def check_text(what: str, text: str, most: int) -> str:
+    """A text as it is stored: without the spaces around it.
+
+    Raises:
+        InputError: longer than `most`, or with characters that not every database takes.
+    """
+    text = text.strip()
+    if len(text) > most:
+        raise InputError(f"{what}: expected at most {most} characters, got {len(text)}")
+    if any(sign == "\x00" or unicodedata.category(sign) == "Cs" for sign in text):
+        raise InputError(f"{what}: expected text, got control characters in it")
+    return text
 
 
 def check_role(role: str) -> Role:
@@ -203,9 +218,9 @@ def block(connection: Connection, person_id: int, reason: str, now: float, *, by
     """
     person = get_person(connection, person_id)
     _check_not_oneself(person, by)
-    reason = reason.strip()
-    if not 0 < len(reason) <= LONGEST_REASON:
-        raise InputError(f"reason: expected 1 to {LONGEST_REASON} characters, got {len(reason)}")
+    reason = check_text("reason", reason, LONGEST_REASON)
+    if not reason:
+        raise InputError("reason: expected some words")
     if person.blocked:
         return
     _change(connection, person_id, blocked_at=now, block_reason=reason)

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
@@ -22,7 +22,7 @@ from nearfar.annotation.project import Project
 from nearfar.annotation.sessions import hash_token
 from nearfar.annotation.upkeep import keep_up
 from nearfar.annotation.web import admin, annotator, external, sign_in
-from nearfar.annotation.web.protection import Protection, protect, shown_token
+from nearfar.annotation.web.protection import Protection, add_security_headers, protect, shown_token
 from nearfar.annotation.web.rendering import Pages, StaticFiles, page
 from nearfar.annotation.web.server import server_config
 from nearfar.annotation.web.texts import load_texts
@@ -60,6 +60,7 @@ def create_app(project: Project, *, protection: Protection | None = None, langua
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(DataError, _not_understood)  # what a database cannot hold: a NUL, a number too large
     for kind in (OperationalError, PoolTimeoutError):
         app.add_exception_handler(kind, _database_failed)
     app.add_exception_handler(Exception, _failed)
@@ -110,7 +111,9 @@ async def _database_failed(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, _error: Exception) -> Response:
-    return _say(request, 500, "something went wrong on our side")
+    response = _say(request, 500, "something went wrong on our side")
+    add_security_headers(response.headers, request.scope)  # this one is not seen by the middleware
+    return response
 
 
 def _say(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

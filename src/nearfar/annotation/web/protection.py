@@ -31,6 +31,9 @@ __all__ = ["Protection", "add_security_headers", "content_security_policy", "pro
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
+ENTRANCES = ("/external/mturk", "/external/prolific")
+"""Pages that sign external workers in, by what stands in their addresses."""
+
 SESSION_RATE = Rate(120, 15)
 ADDRESS_RATE = Rate(2000, 300)
 SIGN_IN_RATE = Rate(40, 0.5)
@@ -181,7 +184,7 @@ class Hosts:
         if scope["type"] == "http":
             told = Headers(scope=scope).getlist("host")
             if len(told) != 1 or not ("*" in self._hosts or _host_name(told[0]) in self._hosts):
-                await _refuse(scope, send, 400, "the server is not known by this name (see --allowed-host)")
+                await _refuse(scope, send, 400, "the server is not known by this name (see --public-url)")
                 return
         await self.app(scope, receive, send)
 
@@ -200,7 +203,7 @@ class Rates:
         if scope["type"] == "http":
             address = address_of(scope)
             wait = self._addresses.take(address)
-            if not wait and scope["method"] == "POST" and scope["path"].startswith("/join"):
+            if not wait and _signs_in(scope):
                 wait = self._guesses.take(address)
             token, _ = shown_token(Headers(scope=scope), scope["scheme"])
             if not wait and token and not scope["path"].startswith("/static/"):
@@ -285,6 +288,11 @@ class Bodies:
 def address_of(scope: Scope) -> str:
     """Who asks, as a key of rate limits."""
     return network_of(scope["client"][0]) if scope.get("client") else "unix"
+
+
+def _signs_in(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.startswith(ENTRANCES) or (scope["method"] == "POST" and path.startswith("/join"))
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
