@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from annotation_projects import make_project
 from annotation_samples import NOW, SETTINGS, add_people, answers, fill, key
+from annotation_studio import make_project
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -330,14 +330,14 @@ def test_sessions_know_their_visit(engine: Engine) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    settings = Settings(
-        images_per_task=1, pairs_per_image=2, practice_questions=0, test_questions=0, reading_seconds=0, gold_share=0,
+    project = make_project(
+        tmp_path_factory.mktemp("external"), 6, images_per_task=1, pairs_per_image=2, tutorial=1,
         prolific_study="5study", prolific_code="CODE1",
     )  # fmt: skip
-    with make_project(tmp_path_factory.mktemp("external"), settings) as project:
-        with transaction(project.engine) as connection:
-            register(connection)
-        yield project
+    with transaction(project.engine) as connection:
+        register(connection)
+    yield project
+    project.close()
 
 
 @pytest.fixture

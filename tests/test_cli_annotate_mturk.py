@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from annotation_projects import make_project
+from annotation_studio import make_project
 from mturk_service import Service
 
 import nearfar.annotation.mturk
 from nearfar.annotation.mturk import Turk
-from nearfar.annotation.settings import Settings
 from nearfar.cli.annotate import mturk
 from nearfar.cli.annotate.mturk import COMMANDS
 from nearfar.errors import InputError
@@ -24,9 +23,9 @@ OFFER = ["--public-url", "https://studio.example.org", "--reward", "0.15"]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = Settings(images_per_task=1, pairs_per_image=2, gold_share=0, answers=3)
-    with make_project(tmp_path_factory.mktemp("mturk"), settings) as project:
-        return project.folder
+    project = make_project(tmp_path_factory.mktemp("mturk"), 4, images_per_task=1, pairs_per_image=2, answers=3)
+    project.close()
+    return project.folder
 
 
 @pytest.fixture
@@ -69,19 +68,19 @@ def test_the_cost_is_shown_and_the_sandbox_is_the_default(
 ) -> None:
     run("create", folder, *OFFER)
     output = capsys.readouterr()
-    # 4 poses x 4 pairs x 3 answers / 2 a task = 24 assignments
-    assert "sandbox: 3 HITs x 9 assignments x $0.15: at most $4.05 rewards + $0.81 fees = $4.86" in output.err
-    assert "3 HITs are on offer; workers find them at https://workersandbox.mturk.com" in output.out
+    # 4 poses x 5 pairs x 3 answers / 2 a task = 30 assignments
+    assert "sandbox: 4 HITs x 9 assignments x $0.15: at most $5.40 rewards + $1.08 fees = $6.48" in output.err
+    assert "4 HITs are on offer; workers find them at https://workersandbox.mturk.com" in output.out
     assert service.asked == [True]
-    assert len(service.hits) == 3
+    assert len(service.hits) == 4
 
 
 def test_nothing_is_made_over_the_budget(folder: Path, service: Service) -> None:
-    with pytest.raises(InputError, match=r"budget: .* = \$4\.86 is more than \$4\.85; nothing was done"):
-        run("create", folder, *OFFER, "--budget", "4.85")
+    with pytest.raises(InputError, match=r"budget: .* = \$6\.48 is more than \$6\.47; nothing was done"):
+        run("create", folder, *OFFER, "--budget", "6.47")
     assert not service.calls
-    run("create", folder, *OFFER, "--budget", "4.86")
-    assert len(service.hits) == 3
+    run("create", folder, *OFFER, "--budget", "6.48")
+    assert len(service.hits) == 4
 
 
 def test_real_money_needs_a_yes(folder: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
