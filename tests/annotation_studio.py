@@ -33,7 +33,14 @@ ANSWERS = {-1: "a", 0: "same", 1: "b"}
 
 
 def make_project(
-    folder: Path, images: int = 12, *, practice: int = 0, test: int = 0, tutorial: int = 0, **settings: Any
+    folder: Path,
+    images: int = 12,
+    *,
+    practice: int = 0,
+    test: int = 0,
+    tutorial: int = 0,
+    size: tuple[int, int] = SIZE,
+    **settings: Any,
 ) -> Project:
     """A project of stick figures: the last images are for the lessons, one pair each."""
     photos = folder / "photos"
@@ -41,11 +48,11 @@ def make_project(
     rng = np.random.default_rng(0)
     keypoints = np.empty((images, SKELETON.num_joints, 2), np.float32)
     for i in range(images):
-        x, y = standing()[:, :2].T
-        keypoints[i] = np.stack([150 + (0.12 + 0.02 * rng.random()) * x, 190 + 0.2 * y], axis=1) + rng.normal(
-            0, 3, (len(x), 2)
-        )
-        picture = Image.new("RGB", SIZE, (200 + i, 210, 220))
+        x, y = standing()[:, :2].T * (size[1] / SIZE[1])
+        keypoints[i] = np.stack(
+            [size[0] / 2 + (0.12 + 0.02 * rng.random()) * x, 0.45 * size[1] + 0.2 * y], axis=1
+        ) + rng.normal(0, 3, (len(x), 2))
+        picture = Image.new("RGB", size, (200 + i, 210, 220))
         draw = ImageDraw.Draw(picture)
         for parent, child in SKELETON.limb_joints.tolist():
             draw.line([tuple(keypoints[i, parent]), tuple(keypoints[i, child])], fill=(60, 70, 90), width=9)
@@ -157,7 +164,7 @@ class Server:
 
     def stop(self) -> None:
         if self._server is not None and self._thread is not None:
-            self._server.should_exit = self._server.force_exit = True
+            self._server.should_exit = True
             self._thread.join(20)
         self._server = None
 

@@ -135,7 +135,7 @@ def last_result(connection: Connection, settings: Settings, person_id: int) -> R
     query = select(func.count(), func.coalesce(func.sum(question.c.correct), 0)).where(
         question.c.task_id == last, question.c.state != "dropped"
     )
-    total, right = connection.execute(query).one().tuple()
+    total, right = connection.execute(query).one()
     return Result(int(right), total, settings.right_to_pass(total)) if total else None
 
 
