@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from nearfar.cli.annotate.common import OfProject, shows_progress
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,33 +25,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Common:
-    """What all commands need."""
+class AtTurk(OfProject):
+    """A command about a project's work at Mechanical Turk."""
 
-    project: Annotated[Path, tyro.conf.Positional]
-    """Folder of the project."""
     production: bool = False
     """The real Mechanical Turk, where money is spent; without it, its sandbox."""
     yes: bool = False
     """Do not ask before money is spent, work is rejected, or HITs are ended."""
     json: bool = False
     """Print the result as JSON."""
-    database: str | None = None
-    """Address of the project's database, where it is not what project.toml or $NEARFAR_DATABASE says."""
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[Project, Turk]]:
+    def connected(self) -> Iterator[tuple[Project, Turk]]:
         """The project, and the connection."""
         from nearfar.annotation.mturk import connect_turk
-        from nearfar.annotation.project import open_project
 
-        with open_project(self.project, self.database) as project:
+        with self.opened() as project:
             yield project, connect_turk(sandbox=not self.production)
-
-    @property
-    def progress(self) -> bool:
-        """Show progress where somebody looks."""
-        return sys.stderr.isatty()
 
     def confirm(self, what: str) -> None:
         """Say what is about to happen; where it is for real, ask.
@@ -74,7 +64,7 @@ class Common:
 
 
 @dataclass(frozen=True)
-class Create(Common):
+class Create(AtTurk):
     """Make HITs; where an earlier create was interrupted, make what is left of that, and nothing else."""
 
     public_url: str = tyro.MISSING
@@ -114,7 +104,7 @@ class Create(Common):
         from nearfar.annotation.mturk_hits import create_hits, hits_needed, planned_hits
         from nearfar.annotation.mturk_plan import HitPlan
 
-        with self.opened() as (project, turk):
+        with self.connected() as (project, turk):
             left = planned_hits(project.engine, turk.sandbox)
             hits = (
                 self.hits if self.hits is not None else hits_needed(project.engine, project.settings, self.assignments)
@@ -135,13 +125,13 @@ class Create(Common):
                 words = f"{len(left)} HITs that an interrupted create had planned"
             _check_budget(self.budget, cost)
             self.confirm(f"{words}: at most {cost}")
-            made = create_hits(turk, project.engine, plan, time.time(), progress=self.progress)
+            made = create_hits(turk, project.engine, plan, time.time(), progress=shows_progress())
             told = {"hits": made, "sandbox": turk.sandbox, "most_cents": cost.total, "resumed": bool(left)}
             self.tell(told, f"{made} HITs are on offer; workers find them at {turk.worker_site}")
 
 
 @dataclass(frozen=True)
-class Status(Common):
+class Status(AtTurk):
     """Say how the HITs stand, and what they have cost so far."""
 
     def run(self) -> None:
@@ -149,8 +139,8 @@ class Status(Common):
         from nearfar.annotation.mturk import Cost
         from nearfar.annotation.mturk_hits import hit_statuses, planned_hits
 
-        with self.opened() as (project, turk):
-            statuses = hit_statuses(turk, project.engine, time.time(), progress=self.progress)
+        with self.connected() as (project, turk):
+            statuses = hit_statuses(turk, project.engine, time.time(), progress=shows_progress())
             planned = len(planned_hits(project.engine, turk.sandbox))
         cost = sum((status.cost for status in statuses), start=Cost(0, 0))
         rows = [dataclasses.asdict(status) for status in statuses]
@@ -172,7 +162,7 @@ class Status(Common):
 
 
 @dataclass(frozen=True)
-class Judging(Common):
+class Judging(AtTurk):
     """Which assignments are meant."""
 
     assignment: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -193,8 +183,8 @@ class Judging(Common):
 
         if not (rule or self.assignment or self.worker):
             raise InputError("which? give --assignment, --worker, or the rule (--good or --bad)")
-        with self.opened() as (project, turk):
-            waiting = list_submissions(turk, project.engine, project.settings, states, progress=self.progress)
+        with self.connected() as (project, turk):
+            waiting = list_submissions(turk, project.engine, project.settings, states, progress=shows_progress())
             chosen = self.chosen(waiting, rule)
             for submission in chosen:
                 if submission.verdict == "unknown":
@@ -204,7 +194,7 @@ class Judging(Common):
             count = 0
             if chosen:
                 self.confirm(f"{len(chosen)} assignments to be {verdict}{cost}")
-                count = judge(turk, project.engine, chosen, verdict, reason, progress=self.progress)
+                count = judge(turk, project.engine, chosen, verdict, reason, progress=shows_progress())
         ids = {submission.assignment_id for submission in chosen}
         left = [submission for submission in waiting if submission.assignment_id not in ids]
         words = [f"{count} assignments {verdict}; {len(left)} others wait"]
@@ -265,22 +255,22 @@ class Bonus(Judging):
         cents = _cents(self.amount, "amount")
         if not (self.good or self.assignment or self.worker):
             raise InputError("which? give --assignment, --worker, or the rule --good")
-        with self.opened() as (project, turk):
+        with self.connected() as (project, turk):
             states = ("Approved",) if self.good else ("Submitted", "Approved")
-            done = list_submissions(turk, project.engine, project.settings, states, progress=self.progress)
+            done = list_submissions(turk, project.engine, project.settings, states, progress=shows_progress())
             chosen = self.chosen(done, "good" if self.good else None)
-            left = submissions_to_pay(turk, chosen, cents, self.reason, progress=self.progress)
+            left = submissions_to_pay(turk, chosen, cents, self.reason, progress=shows_progress())
             cost = Cost(len(left) * cents, len(left) * fee_of(cents))
             _check_budget(self.budget, cost)
             count = 0
             if left:
                 self.confirm(f"{len(left)} bonuses of ${self.amount:.2f}: {cost}")
-                count = send_bonus(turk, project.engine, left, cents, self.reason, progress=self.progress)
+                count = send_bonus(turk, project.engine, left, cents, self.reason, progress=shows_progress())
         self.tell({"paid": count, "had_it": len(chosen) - len(left)}, f"{count} paid; {len(chosen) - len(left)} had it")
 
 
 @dataclass(frozen=True)
-class Extend(Common):
+class Extend(AtTurk):
     """Let more workers do the HITs, or have them found for longer."""
 
     hit: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -303,22 +293,22 @@ class Extend(Common):
         if self.hours is not None and not 0 < self.hours <= 24 * 365:
             raise InputError(f"hours: expected 0..{24 * 365}, got {self.hours:g}")
         added = 0
-        with self.opened() as (project, turk):
+        with self.connected() as (project, turk):
             rows = hit_rows(project.engine, turk.sandbox, self.hit)
             if self.assignments is not None:
                 fewer, cost = extend_cost(turk, rows, self.assignments)
                 _check_budget(self.budget, cost)
                 if fewer:
                     self.confirm(f"{len(fewer)} HITs to {self.assignments} assignments each: at most {cost} more")
-                    added = extend_hits(turk, project.engine, fewer, self.assignments, progress=self.progress)
+                    added = extend_hits(turk, project.engine, fewer, self.assignments, progress=shows_progress())
             if self.hours is not None:
                 until = time.time() + self.hours * 3600
-                expire_hits(turk, project.engine, rows, until, progress=self.progress)
+                expire_hits(turk, project.engine, rows, until, progress=shows_progress())
         self.tell({"hits": len(rows), "assignments_added": added}, f"{len(rows)} HITs; {added} assignments added")
 
 
 @dataclass(frozen=True)
-class Expire(Common):
+class Expire(AtTurk):
     """End HITs now: nobody can take them any more. Who has accepted one may finish it."""
 
     hit: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -328,11 +318,11 @@ class Expire(Common):
         """End them."""
         from nearfar.annotation.mturk_hits import expire_hits, hit_rows
 
-        with self.opened() as (project, turk):
+        with self.connected() as (project, turk):
             rows = hit_rows(project.engine, turk.sandbox, self.hit)
             if rows:
                 self.confirm(f"{len(rows)} HITs to be ended")
-                expire_hits(turk, project.engine, rows, progress=self.progress)
+                expire_hits(turk, project.engine, rows, progress=shows_progress())
         self.tell({"expired": len(rows)}, f"{len(rows)} HITs ended")
 
 
