@@ -308,6 +308,14 @@ def test_all_pairs_of_a_pose():
     assert 1 - right(poses, merged.labels).mean() < 0.6 * (1 - right(poses, apart.labels).mean())
 
 
+def test_one_pose_alone_is_merged():
+    """Its prior is learned from nothing but itself, and must not shrink to it."""
+    poses, answers = asked(SimulatedCrowd(workers=20, spammers=0.0, answers_per_pair=9), poses=1, pairs=136)
+    merged = merge(answers, DepthModel())
+    assert np.isfinite(merged.labels.probability).all()
+    assert right(poses, merged.labels).mean() > 0.9
+
+
 def test_little_and_odd_answers():
     for rows in (
         [(5, 0, 1, 1, "a")],

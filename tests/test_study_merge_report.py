@@ -93,10 +93,13 @@ def test_hidden_answers_are_predicted_as_often_as_is_claimed(name):
     _, answers = crowd_answers(500, noise=noise, spammers=0.1, one_sided=0.05, reversed=0.05, answers_per_pair=4)
     p, said = held_out_answers(answers, method(name), np.random.default_rng(0), folds=4)
     assert len(p) == len(said) > 1000
-    measured = calibration(p, said)
-    assert measured["ece"] < (0.12 if name == "glad" else 0.06)  # GLAD takes one difficulty of a pair for certain
     assert ((p > 0.5) == said).mean() > 0.6
-    assert measured["log_loss"] < np.log(2)
+    measured = calibration(p, said)
+    if name == "glad":  # which takes one difficulty of a pair for certain, and boasts
+        assert measured["ece"] > 0.06
+    else:
+        assert measured["ece"] < 0.06
+        assert measured["log_loss"] < np.log(2)
 
 
 def test_nothing_is_hidden_where_each_pair_has_one_answer():

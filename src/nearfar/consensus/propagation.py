@@ -88,9 +88,9 @@ class DepthPrior:
         step = axes @ ((axes.T @ pull) / (poses * np.clip(1 - told, LEAST_TOLD, 1.0) + worth))
         centre = moments.total / poses
         covariance = root @ (moments.squares / poses - np.outer(centre, centre)) @ root.T
+        covariance = (poses * covariance + worth * first.covariance) / (poses + worth)
         unit = _difference(covariance)
-        covariance = (poses * covariance / unit + worth * first.covariance) / (poses + worth)
-        return DepthPrior((self.mean + root @ step) / np.sqrt(unit), covariance), float(np.sqrt(unit))
+        return DepthPrior((self.mean + root @ step) / np.sqrt(unit), covariance / unit), float(np.sqrt(unit))
 
 
 @dataclass(frozen=True, eq=False)
