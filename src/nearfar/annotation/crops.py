@@ -158,6 +158,6 @@ def set_aside(project: Project, pose_id: int) -> None:
         .distinct()
     )
     with project.engine.connect() as connection:
-        tasks = connection.execute(open_ones).tuples().all()
+        tasks = [(row.person_id, row.task_id) for row in connection.execute(open_ones)]
     for person_id, task_id in tasks:
         with_retries(project.engine, partial(release, person_id=person_id, task_id=task_id))

@@ -107,7 +107,9 @@ def iter_answers(project: Project, *, names: bool = False, rows: int = ROWS) -> 
         people = _people(project, connection, names=names)
         visit = schema.visit.c
         visits = select(visit.task_id, visit.assignment_id).where(visit.task_id.is_not(None))
-        assignments: dict[int, str] = dict(connection.execute(visits).tuples().all()) if names else {}
+        assignments: dict[int, str] = (
+            {row.task_id: row.assignment_id for row in connection.execute(visits)} if names else {}
+        )
     provenance = {
         "project": project.title,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -340,7 +340,7 @@ def askable(project: Project) -> Array:
         return usable
     with project.engine.connect() as connection:
         query = select(c.id, c.crop_x, c.crop_y, c.crop_width, c.crop_height).where(c.lesson.is_(False))
-        rows = np.array(connection.execute(query).tuples().all(), np.int64).reshape(-1, 5)
+        rows = np.array([tuple(row) for row in connection.execute(query)], np.int64).reshape(-1, 5)
     if not len(rows):
         return usable
     points = np.asarray(project.poses.keypoints)[rows[:, 0]]

@@ -73,9 +73,8 @@ def _told(project: Project) -> str:
 
     pair, pose = schema.pair.c, schema.pose.c
     with project.engine.connect() as connection:
-        counts: dict[str, int] = dict(
-            connection.execute(select(pair.purpose, func.count()).group_by(pair.purpose)).tuples().all()
-        )
+        grouped = connection.execute(select(pair.purpose, func.count()).group_by(pair.purpose))
+        counts: dict[str, int] = {row[0]: row[1] for row in grouped}
         shown = select(func.count(), func.count(pose.image.distinct())).where(pose.lesson.is_(False))
         poses, images = connection.execute(shown).one()
     lines = [
