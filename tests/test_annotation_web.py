@@ -364,6 +364,18 @@ def test_errors_are_pages_for_people_and_json_for_programs(
         assert f"<h1>{title}</h1>" in page.text
 
 
+def test_refusals_before_any_page_are_pages_too(person: Person) -> None:
+    large = {"Content-Length": str(1 << 30)}
+    page = person.client.post("/tutorial", content=b"", headers=HTML | large)
+    assert (page.status_code, page.headers["content-type"]) == (413, "text/html; charset=utf-8")
+    assert "<h1>Too much at once</h1>" in page.text
+    assert set(person.client.post("/tutorial", content=b"", headers=large).json()) == {"detail"}
+    pages = [person.get("/done") for _ in range(140)]
+    assert (pages[-1].status_code, int(pages[-1].headers["retry-after"]) > 0) == (429, True)
+    assert "<h1>A little too fast</h1>" in pages[-1].text
+    assert "default-src" in pages[-1].headers["content-security-policy"]
+
+
 def test_every_error_has_its_words() -> None:
     told = load_texts().section("errors")
     assert {key.rpartition("_")[2] for key in told} >= {

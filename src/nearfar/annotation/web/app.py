@@ -6,12 +6,13 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy import select
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -56,6 +57,7 @@ def create_app(project: Project, *, protection: Protection | None = None, langua
     app = FastAPI(title=project.title, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.project = project
     app.state.pages = Pages(load_texts(language), StaticFiles.load(), project.title)
+    app.state.error_page = partial(_error_page, app.state.pages)
     for router in (sign_in.router, annotator.router, external.router, admin.router):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
@@ -123,11 +125,15 @@ def _say(request: Request, status: int, detail: str, headers: dict[str, str] | N
     if status == 401 and _is_blocked(request):
         response = page(request, "blocked.html", status=403)
     else:
-        known = request.app.state.pages.texts.section("errors")
-        shown = status if f"title_{status}" in known else 500 if status >= 500 else 400
-        response = page(request, "error.html", status=status, shown=shown)
+        response = HTMLResponse(request.app.state.error_page(status), status)
     response.headers.update(headers or {})
     return response
+
+
+def _error_page(pages: Pages, status: int) -> str:
+    known = pages.texts.section("errors")
+    shown = status if f"title_{status}" in known else 500 if status >= 500 else 400
+    return pages.render("error.html", {"shown": shown})
 
 
 def _is_blocked(request: Request) -> bool:

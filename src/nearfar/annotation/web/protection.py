@@ -325,8 +325,13 @@ def _host_name(host: str) -> str | None:
 
 
 async def _refuse(scope: Scope, send: Send, status: int, reason: str, extra: dict[str, str] | None = None) -> None:
-    body = json.dumps({"detail": reason}).encode()
-    headers: dict[str, Any] = {"content-type": "application/json", "content-length": str(len(body)), **(extra or {})}
+    """Answer for the pages: with a page where people look (`app.state.error_page`), else with JSON."""
+    error_page = getattr(scope["app"].state, "error_page", None) if "app" in scope else None
+    if error_page is not None and "text/html" in Headers(scope=scope).get("accept", ""):
+        body, kind = error_page(status).encode(), "text/html; charset=utf-8"
+    else:
+        body, kind = json.dumps({"detail": reason}).encode(), "application/json"
+    headers: dict[str, Any] = {"content-type": kind, "content-length": str(len(body)), **(extra or {})}
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -75,9 +75,18 @@ export class View {
     const another = image !== this.image;
     if (another) element("holder").replaceChildren(image);
     this.image = image;
-    if (another) this.zoom.reset({ width, height });
+    if (another || !this.#bothSeen()) this.zoom.reset({ width, height });
     else this.#place();
     element("work").dataset.question = this.#question.id;
+  }
+
+  // Zoomed in on the joints of the question before, the new ones may be out of sight.
+  #bothSeen() {
+    const { width, height } = this.zoom.frame;
+    return ["a", "b"].every((letter) => {
+      const { x, y } = this.zoom.shown(this.#question[letter]);
+      return x > 0 && y > 0 && x < width && y < height;
+    });
   }
 
   /** Show that there is no picture, and will be none. */
