@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, Query, Response
 from sqlalchemy import Connection
@@ -22,20 +23,41 @@ __all__ = ["router"]
 router = APIRouter(prefix="/admin", dependencies=[Depends(require("admin"))])
 
 PEOPLE = "/admin/people"
+MOST_PEOPLE = 100
 
+ShowPeople = Literal["all", "flagged", "blocked"]
+Search = Annotated[str, Query(max_length=100)]
 Before = Annotated[int | None, Query(ge=1, lt=LARGEST)]
 Text = Annotated[str, Form()]
 
 
 @router.get("/people")
-def show_people(desk: AtDesk) -> Response:
+def show_people(desk: AtDesk, search: Search = "", show: ShowPeople = "all", after: Before = None) -> Response:
     """Everybody, how well they answer, and the links that are open."""
     settings = desk.project.settings
     with desk.engine.connect() as connection:
         everybody = people.list_people(connection)
         found = {one.person_id: one for one in qualities(connection, settings)}
         links = invitations.list_invitations(connection, time.time())
-    return desk.page("people.html", everybody=everybody, qualities=found, links=links, settings=settings)
+    wanted = search.strip().casefold()
+    kept = [one for one in everybody if wanted in one.name.casefold()]
+    if show == "flagged":
+        kept = [one for one in kept if not one.blocked and one.id in found and found[one.id].flags]
+    elif show == "blocked":
+        kept = [one for one in kept if one.blocked]
+    kept = [one for one in kept if after is None or one.id > after]
+    some = kept[:MOST_PEOPLE]
+    query = urlencode({"search": search, "show": show, "after": some[-1].id if some else 0})
+    return desk.page(
+        "people.html",
+        everybody=some,
+        qualities=found,
+        links=links,
+        settings=settings,
+        search=search,
+        show=show,
+        more=f"{PEOPLE}?{query}" if len(kept) > len(some) else None,
+    )
 
 
 @router.post("/invitations")
