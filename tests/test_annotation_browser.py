@@ -112,6 +112,7 @@ def test_25_questions_by_keyboard(enter: Enter, studio: Server, request: pytest.
     pressed = {press(page, CYCLE[i % 7]): CYCLE[i % 7] for i in range(25)}
     assert len(pressed) == 25
     page.wait_for_selector("text=This part is done")
+    assert page.evaluate("document.getElementById('progress-bar').position") == 1
     wait_saved(page)
     assert final_choices(studio.project, name_of(request)) == pressed
     page.keyboard.press("Enter")  # the next task
@@ -355,6 +356,38 @@ def test_marks_are_where_the_joints_are(enter: Enter, studio: Server) -> None:
     for key in ("0", "+"):
         page.keyboard.press(key)
         assert page.evaluate(places) == [pytest.approx(place, abs=2e-3) for place in wanted]
+
+
+def test_two_fingers_zoom(enter: Enter) -> None:
+    page = enter(**PHONE)
+    shown(page)
+    box = page.locator("#picture").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    width = "document.querySelector('#holder img').getBoundingClientRect().width"
+    fitted = page.evaluate(width)
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind: str, apart: float) -> None:
+        points = [] if kind == "touchEnd" else [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", 30)
+    for apart in (40, 50, 60, 75, 90):
+        fingers("touchMove", apart)
+    fingers("touchEnd", 90)
+    assert page.evaluate(width) == pytest.approx(3 * fitted, rel=0.02)
+    assert page.evaluate("visualViewport.scale") == 1  # the picture, not the page
+    middle = page.evaluate(
+        "(() => { const box = document.querySelector('#holder img').getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+    )
+    assert middle == pytest.approx([x, y], abs=15)  # between the fingers, which the browser reports one after the other
+
+
+def test_without_motion(enter: Enter) -> None:
+    page = enter(reduced_motion="reduce")
+    shown(page)
+    press(page, "a")
+    assert page.evaluate("document.getAnimations().length") == 0
 
 
 def test_two_tabs(enter: Enter, studio: Server, request: pytest.FixtureRequest) -> None:

@@ -206,6 +206,7 @@ class Asking {
       this.#load();
       return;
     }
+    this.view.progress(this.#round);
     const test = task.kind === "test";
     const act = () => (test ? this.navigate("/result") : this.#load());
     this.view.notice({

@@ -29,15 +29,21 @@ export class View {
     element("live").textContent = words;
   }
 
+  /** How far the task has come. */
+  progress(round) {
+    const { kind } = round.task;
+    const numbers = { number: round.number, total: round.total };
+    element("progress").textContent = this.t(kind === "work" ? "progress" : `progress_${kind}`, numbers);
+    element("progress-bar").max = round.total;
+    element("progress-bar").value = round.done;
+  }
+
   /** Show a question; its picture follows by `picture`. */
   question(round) {
     const { t } = this;
     const question = round.current;
     this.#question = question;
-    const [progress, numbers] = [round.task.kind, { number: round.number, total: round.total }];
-    element("progress").textContent = t(progress === "work" ? "progress" : `progress_${progress}`, numbers);
-    element("progress-bar").max = round.total;
-    element("progress-bar").value = round.done;
+    this.progress(round);
     element("ask").textContent = question.ask;
     for (const button of this.choices) {
       const joint = button.querySelector("[data-joint]");
@@ -58,7 +64,7 @@ export class View {
     element("answers").hidden = false;
     element("notice").hidden = true;
     element("work").hidden = false;
-    this.say(`${t("question_of", numbers)} ${question.ask}`);
+    this.say(`${t("question_of", { number: round.number, total: round.total })} ${question.ask}`);
   }
 
   /** Show the picture of the present question, or (null) that it is still on its way. */
