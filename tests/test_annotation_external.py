@@ -458,10 +458,13 @@ def test_blocked_workers_get_a_polite_page(client: TestClient, project: Project)
 
 
 def test_public_examples_are_never_images_of_the_project(client: TestClient, project: Project) -> None:
+    pair = schema.pair
     with project.engine.connect() as connection:
-        ids = connection.execute(select(schema.pair.c.id).where(schema.pair.c.purpose != "tutorial")).scalars().all()
-    assert ids
-    assert {client.get(f"/external/examples/{number}").status_code for number in ids} == {404}
+        rows = connection.execute(select(pair.c.id, pair.c.purpose).where(pair.c.pose_id < schema.LESSON_POSES)).all()
+    assert {"work", "tutorial"} <= {purpose for _, purpose in rows}
+    assert {client.get(f"/external/examples/{number}").status_code for number, _ in rows} == {404}
+    preview = client.get("/external/mturk", params={"assignmentId": "ASSIGNMENT_ID_NOT_AVAILABLE"})
+    assert "/external/examples/" not in preview.text
     assert client.get("/external/examples/999999999999999999999").status_code in (404, 422)
 
 
