@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.consensus.incidence import Incidence
+from nearfar.consensus.incidence import CHUNK, Incidence, ranges
 from nearfar.consensus.votes import Growth, Votes, places
 from nearfar.errors import InputError
 
@@ -221,34 +221,54 @@ class _Em:
         mine = skill[:, SIDE, None]  # (W, C, 2, 1) by worker, kind of answer and true side
         said = np.where(RIGHT[..., None], mine, 1 - mine)
         chance = levels * said + (1 - levels) / 2  # (W, C, 2, K)
-        # E step: true side and level of each item, from all its answers.
-        logs = self.answers.per_item(np.log(chance)).reshape(-1, 2, len(levels))
-        logs += np.log(shares / 2)
-        top = logs.max(axis=(1, 2), keepdims=True, initial=-np.inf)
-        weights = np.exp(logs - top)
-        total = weights.sum(axis=(1, 2), keepdims=True)
-        weights /= total
+        probability, counts, expected, log_likelihood = self._expect(chance, shares)
         # M step: answers expected to be right and wrong among those that were seen, with the crowd's mean as prior.
-        counts = self.answers.per_worker(weights.reshape(-1, 2 * len(levels))).reshape(chance.shape)
         seen = (counts * levels * said / chance).sum(axis=-1)
         hit, miss = (_by_side(np.where(which, seen, 0)) for which in (RIGHT, ~RIGHT))
         if self.model.coins == 1:
             hit, miss = (np.repeat(part.sum(axis=1, keepdims=True), 2, axis=1) for part in (hit, miss))
         pooled = (hit.sum() + POOLED_PRIOR[0]) / ((hit + miss).sum() + sum(POOLED_PRIOR))
         credit = self.model.prior_pairs * max(self.answers.items, 1)
-        expected = weights.sum(axis=(0, 1)) + credit
+        expected = expected + credit
         if self.start is not None:
             pooled, expected = self.start.crowd, shares
         strength = self.model.prior_answers
         updated = np.where(self.free[:, None], (hit + strength * pooled) / (hit + miss + strength), skill)
         prior = strength * (pooled * np.log(skill) + (1 - pooled) * np.log(1 - skill)).sum() / (3 - self.model.coins)
         return _Step(
-            probability=weights[:, 1].sum(axis=-1),
-            log_posterior=float((top + np.log(total)).sum() + prior + credit * np.log(shares).sum()),
+            probability=probability,
+            log_posterior=float(log_likelihood + prior + credit * np.log(shares).sum()),
             right=_right(counts.sum(axis=-1)),
             state=np.concatenate([_logit(updated).ravel(), np.log(expected / expected.sum())]),
             crowd=float(pooled),
         )
+
+    def _expect(self, chance: Array, shares: Array) -> tuple[Array, Array, Array, float]:
+        """E step: the true side and level of each item, from all its answers.
+
+        Args:
+            chance: (W, C, 2, K) of each answer.
+            shares: (K,) of the levels.
+
+        Returns:
+            (I,) probabilities, (W, C, 2, K) and (K,) expected numbers of answers and of items, and the log likelihood.
+        """
+        table, levels = np.log(chance), len(shares)
+        probability, counts = np.empty(self.answers.items), np.zeros(chance.shape)
+        expected, log_likelihood = np.zeros(levels), 0.0
+        for low, high in ranges(self.answers.first.numpy(), CHUNK):
+            weights = self.answers.per_item(table, low, high).reshape(-1, 2, levels)
+            weights += np.log(shares / 2)
+            top = weights.max(axis=(1, 2), keepdims=True)
+            weights -= top
+            np.exp(weights, out=weights)
+            total = weights.sum(axis=(1, 2), keepdims=True)
+            weights /= total
+            probability[low:high] = weights[:, 1].sum(axis=-1)
+            counts += self.answers.per_worker(weights.reshape(-1, 2 * levels), low).reshape(chance.shape)
+            expected += weights.sum(axis=(0, 1))
+            log_likelihood += float((top + np.log(total)).sum())
+        return probability, counts, expected, log_likelihood
 
 
 def _right(counts: Array) -> Array:
