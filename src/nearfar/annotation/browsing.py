@@ -184,7 +184,7 @@ def browse(
     """
     pair = schema.pair
     conditions: dict[Show, ColumnElement[bool]] = {
-        "disputed": and_(pair.c.purpose == "work", pair.c.risk.is_not(None), pair.c.answered > 1),
+        "disputed": and_(schema.merged, pair.c.answered > 1),
         "open": and_(pair.c.purpose == "work", pair.c.closed.is_(None)),
         "closed": and_(pair.c.purpose == "work", pair.c.closed.is_not(None)),
         "gold": pair.c.purpose == "gold",

@@ -147,7 +147,7 @@ def _recount(connection: Connection, ids: list[int]) -> int:
         answered, leased = counts.get(id_, (0, 0))
         after[id_] = replace(pair, answered=answered, leased=leased)
     stored = select(schema.pair.c.id, schema.pair.c.need).where(schema.pair.c.id.in_(ids))
-    needs = dict(connection.execute(stored).tuples().all())
+    needs = dict(connection.execute(stored).all())
     wrong = {id_: pair for id_, pair in after.items() if pair != before[id_] or pair.need != needs[id_]}
     store_pairs(connection, wrong.values())
     return len(wrong)

@@ -337,7 +337,7 @@ class _Recording:
         elif task["kind"] == "test" and person["stage"] == "test":
             question = schema.question
             query = select(func.sum(question.c.correct), func.count()).where(question.c.task_id == task["task_id"])
-            right, total = self.connection.execute(query).tuples().one()
+            right, total = self.connection.execute(query).one()
             attempts = person["test_attempts"] + 1
             stage: Stage = "failed" if attempts >= self.settings.test_attempts else "test"
             if int(right or 0) >= self.settings.test_pass * total:

@@ -239,7 +239,7 @@ class _Storing:
         pair = schema.pair
         with self.engine.connect() as connection:
             query = select(pair.c.id, pair.c.probability).where(pair.c.id.in_(list(found)))
-            stored = connection.execute(query).tuples().all()
+            stored = connection.execute(query).all()
         changed = [id_ for id_, old in stored if old is None or abs(old - found[id_][0]) > CHANGE]
         if not changed:
             return

@@ -167,14 +167,16 @@ pair = Table(
     CheckConstraint("joint_a < joint_b", name="joint_order"),
     CheckConstraint("purpose in ('work', 'gold', 'tutorial', 'practice', 'test')", name="purpose"),
     CheckConstraint("truth in (-1, 0, 1)", name="truth"),
-    Index("ix_pair_disputed", "purpose", "risk", "id"),
 )
 # Conditions of partial indexes; a query that uses one has to have it word for word, without parameters.
 queued = (pair.c.purpose == literal_column("'work'")) & (pair.c.need > literal_column("0"))
 """Pairs that can be given out; the queue's order is that of the index, backwards."""
+merged = (pair.c.purpose == literal_column("'work'")) & (pair.c.risk >= literal_column("0"))
+"""Pairs whose risk is known."""
 known = pair.c.purpose != literal_column("'work'")
 """Pairs whose answer is known."""
 Index("ix_pair_queue", pair.c.priority, pair.c.shuffle, pair.c.id, sqlite_where=queued, postgresql_where=queued)
+Index("ix_pair_disputed", pair.c.risk, pair.c.id, sqlite_where=merged, postgresql_where=merged)
 Index("ix_pair_known", pair.c.purpose, pair.c.shuffle, pair.c.id, sqlite_where=known, postgresql_where=known)
 
 task = Table(

@@ -259,7 +259,7 @@ def disputed_pairs(connection: Connection, *, most: int = 50, after: tuple[float
     )
     query = (
         select(pair.c.id.label("pair_id"), *columns)
-        .where(pair.c.purpose == "work", pair.c.risk >= 0)
+        .where(schema.merged)
         .order_by(pair.c.risk.desc(), pair.c.id.desc())
         .limit(most)
     )

@@ -147,7 +147,14 @@ def upgrade() -> None:
             "pose_id", "joint_a", "joint_b", "purpose", name=op.f("uq_pair_pose_id_joint_a_joint_b_purpose")
         ),
     )
-    op.create_index("ix_pair_disputed", "pair", ["purpose", "risk", "id"], unique=False)
+    op.create_index(
+        "ix_pair_disputed",
+        "pair",
+        ["risk", "id"],
+        unique=False,
+        sqlite_where=sa.text("purpose = 'work' AND risk >= 0"),
+        postgresql_where=sa.text("purpose = 'work' AND risk >= 0"),
+    )
     op.create_index(
         "ix_pair_known",
         "pair",
