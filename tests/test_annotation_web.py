@@ -500,6 +500,21 @@ def test_every_text_that_is_asked_for_exists() -> None:
     assert not missing
 
 
+def test_every_text_is_asked_for() -> None:
+    """No key without a use; keys that are put together end where the code goes on with a value."""
+    code = "\n".join(text for ending in (".html", ".js", ".py") for text in sources(ending).values())
+    code += "".join(path.read_text("utf-8") for path in WEB.parent.glob("*.py"))
+    begun = set(re.findall(r"""([a-z_.]+_)(?:\$\{|["'] ~|\{)""", code))
+    unused = []
+    for key in sorted(all_keys()):
+        section, _, name = key.partition(".")
+        plain = name.removesuffix("_one")
+        used = re.search(rf"\b{plain}\b", code) or any(name.startswith(part.rpartition(".")[2]) for part in begun)
+        if section not in ("joints", "lessons") and not used:
+            unused.append(key)
+    assert unused == []
+
+
 def test_places_in_texts_are_filled(project: Project) -> None:
     texts = load_texts()
     assert texts("question.ask", a="x", b="y") == "Which is nearer to the camera: A, the x, or B, the y?"
@@ -518,7 +533,8 @@ def test_joints_in_words() -> None:
     assert texts.joint_of("mid_hip", "diver") == "diver's middle of the hips"
 
 
-WORDS = re.compile(r"[A-Za-z]{2,}")
+WORDS = re.compile(r"\b[A-Za-z]{2,}\b(?!-)")
+"""Words; not the beginnings of names that are put together, as the pseudonym person-3."""
 
 
 def test_no_english_in_templates() -> None:

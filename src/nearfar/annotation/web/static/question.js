@@ -25,6 +25,7 @@ class Asking {
   #loading = false;
   #gone = new Set(); // questions whose pictures were refused
   #blind = false; // there is no picture
+  #leaving = false; // waits for the last answers to be sent
   #stopped = false;
 
   constructor({ config, api, navigate, signal }) {
@@ -76,6 +77,7 @@ class Asking {
   async #load() {
     if (this.#loading || this.#stopped) return;
     this.#loading = true;
+    this.#leaving = false;
     this.#round = null;
     this.view.notice({ title: this.t("loading") });
     for (let attempt = 0; !this.#stopped && !this.signal.aborted; attempt += 1) {
@@ -99,14 +101,26 @@ class Asking {
   }
 
   #begin(reply, before) {
+    if (this.#stopped) return;
     if (reply.task === null) {
-      this.navigate(reply.next);
+      this.#leave(reply.next);
       return;
     }
     this.#lockMs = reply.lock_ms;
     this.#round = new Round(reply.task, [...before, ...this.outbox.waiting]);
     if (this.#round.finished) this.#finish();
     else this.#show();
+  }
+
+  // Nothing to ask: but first everything has to be with the server, which may say something else then.
+  #leave(path) {
+    if (!this.outbox.size) {
+      this.navigate(path);
+      return;
+    }
+    this.view.notice({ title: this.t("task_done_sending") });
+    this.#leaving = true;
+    this.outbox.flush();
   }
 
   #online(wait, retryAfter) {
@@ -221,7 +235,9 @@ class Asking {
   #changed() {
     this.view.status(this.outbox);
     if (FINAL.includes(this.outbox.trouble?.kind)) this.#signedOut();
-    else if (this.#round?.finished && !this.outbox.size && !this.#loading) this.#finish();
+    else if (this.outbox.size || this.#loading) return;
+    else if (this.#leaving) this.#load();
+    else if (this.#round?.finished) this.#finish();
   }
 
   #received(receipts) {

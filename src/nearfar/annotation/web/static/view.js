@@ -6,6 +6,8 @@ import { Zoom } from "./zoom.js";
 
 const STATUS_DELAY = 400; // answers that are saved faster than this make the status flicker for nothing
 
+const TROUBLES = { offline: "offline_long", busy: "too_fast", signed_out: "signed_out" };
+
 /** The elements of the page, by id. */
 export const element = (id) => document.getElementById(id);
 
@@ -13,7 +15,7 @@ export const element = (id) => document.getElementById(id);
 export class View {
   #question = null;
   #statusTimer = null;
-  #offlineTold = false;
+  #trouble = null; // as it was told last
 
   constructor(t) {
     this.t = t;
@@ -158,18 +160,19 @@ export class View {
 
   /** Whether answers have arrived at the server. */
   status(outbox) {
-    const offline = outbox.trouble !== null || !navigator.onLine;
+    const trouble = navigator.onLine ? (outbox.trouble?.kind ?? null) : "offline";
     const count = outbox.size;
     clearTimeout(this.#statusTimer);
     const show = () => {
-      element("status").dataset.state = offline ? "offline" : count ? "waiting" : "saved";
-      element("status-text").textContent = this.#statusWords(offline, count);
+      element("status").dataset.state = trouble ? "offline" : count ? "waiting" : "saved";
+      element("status-text").textContent = this.#statusWords(trouble === "offline", count);
     };
-    if (count && !offline) this.#statusTimer = setTimeout(show, STATUS_DELAY);
+    if (count && !trouble) this.#statusTimer = setTimeout(show, STATUS_DELAY);
     else show();
-    if (offline !== this.#offlineTold) this.say(offline ? this.t("offline_long") : this.t("saved"));
-    this.#offlineTold = offline;
-    element("status").title = outbox.kept ? "" : this.t("not_kept");
+    const words = this.t(trouble ? (TROUBLES[trouble] ?? "server_trouble") : "saved");
+    if (trouble !== this.#trouble) this.say(words);
+    this.#trouble = trouble;
+    element("status").title = outbox.kept ? words : this.t("not_kept");
   }
 
   #statusWords(offline, count) {
