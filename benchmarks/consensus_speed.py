@@ -2,10 +2,11 @@
 
     python benchmarks/consensus_speed.py [--answers 100000 1000000 10000000] [--methods majority ... depth]
 
-A simulated crowd (500 workers; the paper's noise, some careless) answers 5 pairs a pose, 5 answers a pair. Every
-merge runs in a process of its own, from raw answers in memory to labels: seconds of the clock, and the most memory that
-the process had at once, with and without what it had before (Python, its libraries and the answers). The last column is
-the time of `Consensus.update` with 25 more answers of one worker. Prints a table in Markdown.
+A simulated crowd (500 workers; the paper's noise, some careless) answers 5 pairs a pose, 5 answers a pair. Every merge
+runs in a process of its own, from raw answers in memory to labels: seconds of the clock and of the processors (the ones
+to compare on a machine that does other things too), and the most memory that the process had at once, with and without
+what it had before (Python, its libraries and the answers). The last column is the time of `Consensus.update` with 25
+more answers of one worker. Prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -50,15 +51,16 @@ def measure(name: str, path: Path) -> dict[str, float]:
     answers = RelativeLabels.load(path)
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     merged = merge(answers, method(name))
-    seconds, peak = time.perf_counter() - start, _memory("VmHWM")
+    seconds, used, peak = time.perf_counter() - start, time.process_time() - used, _memory("VmHWM")
     more = answers.select(np.flatnonzero(answers.annotator == answers.annotator[0])[:25])
     start = time.perf_counter()
     merged.update(more)
     return {
         "answers": len(answers),
         "seconds": seconds,
+        "processors": used,
         "peak": peak,
         "added": peak - before,
         "update": time.perf_counter() - start,
@@ -82,8 +84,8 @@ def main() -> None:
     if args.one:
         print(json.dumps(measure(args.one[0], Path(args.one[1]))))
         return
-    print("| answers | method | seconds | peak GB | of it merging | steps of EM | 25 more: seconds |")
-    print("|---:|---|---:|---:|---:|---:|---:|", flush=True)
+    print("| answers | method | seconds | of processors | peak GB | of it merging | steps of EM | 25 more: seconds |")
+    print("|---:|---|---:|---:|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for answers in args.answers:
             path = Path(folder) / f"{answers}.parquet"
@@ -94,8 +96,8 @@ def main() -> None:
                 )
                 m = json.loads(run.stdout)
                 print(
-                    f"| {m['answers']:,} | {name} | {m['seconds']:.1f} | {m['peak']:.2f} | {m['added']:.2f} "
-                    f"| {m['iterations']} | {m['update']:.2f} |",
+                    f"| {m['answers']:,} | {name} | {m['seconds']:.1f} | {m['processors']:.1f} "
+                    f"| {m['peak']:.2f} | {m['added']:.2f} | {m['iterations']} | {m['update']:.2f} |",
                     flush=True,
                 )
             path.unlink()
