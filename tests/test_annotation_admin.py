@@ -437,15 +437,19 @@ def test_pictures_are_for_viewers(viewer: Browser, annotator: Browser, project: 
 # Numbers and exports
 
 
-def test_the_dashboard_tells_what_was_answered(viewer: Browser, project: Project) -> None:
+def test_the_dashboard_tells_what_was_answered(viewer: Browser, admin: Browser, project: Project) -> None:
     text = viewer.get("/admin").text
     with project.engine.connect() as connection:
         count = connection.execute(select(schema.tally.c.work, schema.tally.c.gold)).all()
     answers = sum(work + gold for work, gold in count)
     assert f'<dd class="number">{answers:,}</dd>' in text
     assert f"{answers * 0.02:,.2f} USD" in text
-    assert "Always A" in text  # at work in the last quarter of an hour
-    assert "/admin/people/" not in text
+    with project.engine.connect() as connection:
+        lazy = people.find_person(connection, "Always A")
+    assert lazy is not None
+    assert f"person-{lazy.id}<" in text  # at work in the last quarter of an hour
+    assert "Always A" not in text  # viewers see pseudonyms
+    assert f'/admin/people/{lazy.id}"><bdi>Always A' in admin.get("/admin").text
 
 
 def test_exports(viewer: Browser, admin: Browser, app: FastAPI, project: Project) -> None:

@@ -243,14 +243,19 @@ def at_work(connection: Connection, now: float) -> list[AtWork]:
     question, answer, person = schema.question, schema.answer, schema.person
     last = func.max(answer.c.received_at)
     query = (
-        select(person.c.id, person.c.name, func.count(answer.c.question_id.distinct()), last)
+        select(
+            person.c.id.label("person_id"),
+            person.c.name,
+            func.count(answer.c.question_id.distinct()).label("answers"),
+            last.label("last_at"),
+        )
         .join_from(answer, question)
         .join(person, question.c.person_id == person.c.id)
         .where(answer.c.received_at > now - RECENT_SECONDS, answer.c.received_at <= now)
         .group_by(person.c.id, person.c.name)
         .order_by(last.desc())
     )
-    return [AtWork(*row) for row in connection.execute(query).tuples()]
+    return [AtWork(**row) for row in connection.execute(query).mappings()]
 
 
 def comments(
