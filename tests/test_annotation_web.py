@@ -515,6 +515,18 @@ def test_every_text_is_asked_for() -> None:
     assert unused == []
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_language_is_complete(path: Path) -> None:
+    """The same keys, and the same places in each text."""
+    english, other = load_texts().table, load_texts(path.stem).table
+    places = re.compile(r"\{(\w*)\}")
+    for section, texts in english.items():
+        if section != "joints":
+            assert set(other[section]) == set(texts), section
+            for key, text in texts.items():
+                assert set(places.findall(other[section][key])) == set(places.findall(text)), f"{section}.{key}"
+
+
 def test_places_in_texts_are_filled(project: Project) -> None:
     texts = load_texts()
     assert texts("question.ask", a="x", b="y") == "Which is nearer to the camera: A, the x, or B, the y?"

@@ -8,6 +8,8 @@ import { start as tutorial } from "./tutorial.js";
 
 const PAGES = { done, external, question, tutorial };
 
+const RETRY_MS = 3000;
+
 const bearer = document.querySelector('meta[name="nearfar-session"]')?.content ?? "";
 let leaving = new AbortController();
 
@@ -25,7 +27,13 @@ export async function navigate(path, options = {}) {
     location.assign(path);
     return;
   }
-  const { text } = await new Api({ bearer }).page(path, options);
+  let text;
+  try {
+    ({ text } = await new Api({ bearer }).page(path, options));
+  } catch {
+    setTimeout(() => navigate(path, options), RETRY_MS); // no connection
+    return;
+  }
   const page = new DOMParser().parseFromString(text, "text/html");
   const present = new Set([...document.querySelectorAll('link[rel="stylesheet"]')].map((link) => link.href));
   for (const link of page.querySelectorAll('link[rel="stylesheet"]')) {
