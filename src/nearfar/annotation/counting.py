@@ -19,7 +19,7 @@ from nearfar.annotation.settings import Settings
 from nearfar.annotation.tallies import retally
 from nearfar.errors import InputError
 
-__all__ = ["PairState", "lease_more", "lock_pairs", "lock_person", "recount", "store_pairs"]
+__all__ = ["PairState", "lease_more", "lock_pairs", "lock_person", "read_pairs", "recount", "store_pairs"]
 
 AT_ONCE = 2000
 """Pairs looked at in one transaction, and numbers in one query."""
@@ -62,14 +62,15 @@ def lock_person(connection: Connection, person_id: int) -> RowMapping:
 
 def lock_pairs(connection: Connection, ids: Iterable[int]) -> dict[int, PairState]:
     """Pairs by number, which nobody else changes before the transaction ends."""
+    return read_pairs(connection, ids, lock=True)
+
+
+def read_pairs(connection: Connection, ids: Iterable[int], *, lock: bool = False) -> dict[int, PairState]:
+    """Pairs by number."""
     found = {}
     for some in in_parts(sorted(set(ids))):
-        query = (
-            select(*_COLUMNS)
-            .where(schema.pair.c.id.in_(some))
-            .order_by(schema.pair.c.id)
-            .with_for_update(key_share=True)
-        )
+        query = select(*_COLUMNS).where(schema.pair.c.id.in_(some)).order_by(schema.pair.c.id)
+        query = query.with_for_update(key_share=True) if lock else query
         found.update({row["id"]: PairState(**row) for row in connection.execute(query).mappings()})
     return found
 

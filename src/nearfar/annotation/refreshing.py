@@ -13,10 +13,10 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine, bindparam, or_, select, update
 
 from nearfar.annotation import schema
-from nearfar.annotation.counting import AT_ONCE, PairState, lock_pairs, store_pairs
+from nearfar.annotation.counting import AT_ONCE, PairState, lock_pairs, read_pairs, store_pairs
 from nearfar.annotation.database import upsert, with_retries
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.stopping import MODEL, decide, judge, votes_from
+from nearfar.annotation.stopping import MODEL, decide, judge, probabilities, votes_from
 from nearfar.consensus import SkillFit, Votes
 from nearfar.consensus.skill import fit_skill
 
@@ -93,8 +93,8 @@ def is_due(connection: Connection, now: float, every: float) -> bool:
 def refresh(engine: Engine, settings: Settings, *, clock: Clock = time.time) -> Refreshed | None:
     """Merge all answers; store skills, probabilities, risks and agreement; close pairs, and open them again.
 
-    Answers are read while people go on answering. A pair that gets answers meanwhile is left as it is, for the next
-    time. Only one process merges at a time.
+    Answers are read while people go on answering. A pair that gets answers meanwhile is judged by those that it has in
+    the end, with the skills just found. Only one process merges at a time.
 
     Args:
         engine: the database.
@@ -110,7 +110,7 @@ def refresh(engine: Engine, settings: Settings, *, clock: Clock = time.time) -> 
             return None
         votes = _read_votes(engine)
         fit = fit_skill(votes, MODEL)
-        with_retries(engine, lambda connection: _store_people(connection, votes, fit))
+        with_retries(engine, lambda connection: _store_skills(connection, votes, fit))
         answered = np.bincount(votes.item, minlength=votes.items)
         found = list(zip(votes.pose.tolist(), fit.probability.tolist(), answered.tolist(), strict=True))
         storing = _Storing(engine, settings, start)
@@ -123,8 +123,6 @@ def refresh(engine: Engine, settings: Settings, *, clock: Clock = time.time) -> 
             "merged_at": start,
             "seconds": done.seconds,
             "answers": done.answers,
-            "crowd": float(fit.crowd),
-            "level_shares": [float(share) for share in fit.level_shares],
             "agreement": asdict(agreement_of(votes)),
         }
         with_retries(engine, lambda connection: connection.execute(update(schema.merging).values(values)))
@@ -198,7 +196,7 @@ def _read_votes(engine: Engine) -> Votes:
     return votes_from(pairs[counted], people[counted], choices[counted], sides[counted])
 
 
-def _store_people(connection: Connection, votes: Votes, fit: SkillFit) -> None:
+def _store_skills(connection: Connection, votes: Votes, fit: SkillFit) -> None:
     merged = np.sign(fit.probability - 0.5)[votes.item]
     compared = votes.per_worker((votes.vote != 0) & (merged != 0))
     agreed = votes.per_worker((votes.vote != 0) & (votes.relation == merged) & (merged != 0))
@@ -214,6 +212,8 @@ def _store_people(connection: Connection, votes: Votes, fit: SkillFit) -> None:
     if rows:
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
         connection.execute(update(table).where(table.c.id == bindparam("row")).values(values), rows)
+    levels = [float(share) for share in fit.level_shares]
+    connection.execute(update(schema.merging).values(crowd=float(fit.crowd), level_shares=levels))
 
 
 @dataclass
@@ -236,27 +236,33 @@ class _Storing:
 
     def store(self, found: Mapping[int, tuple[float, int]], now: float) -> None:
         """Store the probabilities of pairs, by number, from so many answers each."""
-        pair = schema.pair
         with self.engine.connect() as connection:
-            query = select(pair.c.id, pair.c.probability).where(pair.c.id.in_(list(found)))
-            stored = connection.execute(query).all()
-        changed = [id_ for id_, old in stored if old is None or abs(old - found[id_][0]) > CHANGE]
+            stored = read_pairs(connection, found)
+        changed = [id_ for id_, old in stored.items() if self._changes(old, found[id_][0])]
         if not changed:
             return
 
         def write(connection: Connection) -> list[tuple[PairState, PairState]]:
             before = lock_pairs(connection, changed)
             self.moved |= _moved(connection, self.since)
-            unmoved = [old for id_, old in before.items() if id_ not in self.moved and old.answered == found[id_][1]]
-            after = [decide(judge(old, found[old.id][0]), self.settings) for old in unmoved]
+            chance: dict[int, float | None] = {id_: found[id_][0] for id_ in before}
+            late = [id_ for id_, old in before.items() if id_ in self.moved or old.answered != found[id_][1]]
+            anew = probabilities(connection, late)
+            chance |= {id_: anew.get(id_) for id_ in late}
+            after = [decide(judge(old, chance[id_]), self.settings) for id_, old in before.items()]
             store_pairs(connection, after)
             connection.execute(update(schema.merging).values(claimed_until=now + CLAIM_SECONDS))
-            return list(zip(unmoved, after, strict=True))
+            return list(zip(before.values(), after, strict=True))
 
         for old, new in with_retries(self.engine, write):
             self.closed += old.closed is None and new.closed is not None
             self.reopened += old.closed is not None and new.closed is None
         self.since = now
+
+    def _changes(self, pair: PairState, chance: float) -> bool:
+        """Whether a probability is new, or closes a pair or opens it again (the settings may have changed)."""
+        new = pair.probability is None or abs(pair.probability - chance) > CHANGE
+        return new or decide(judge(pair, chance), self.settings).closed != pair.closed
 
 
 def _moved(connection: Connection, since: float) -> set[int]:

@@ -20,7 +20,7 @@ from nearfar.annotation.counting import PairState, in_parts
 from nearfar.annotation.settings import Settings
 from nearfar.consensus import SkillFit, SkillModel, Votes, posterior
 
-__all__ = ["MODEL", "decide", "judge", "settle", "stored_fit", "votes_from"]
+__all__ = ["MODEL", "decide", "judge", "probabilities", "settle", "stored_fit", "votes_from"]
 
 MODEL = SkillModel()
 """How answers are merged while people answer."""
@@ -67,7 +67,7 @@ def settle(connection: Connection, settings: Settings, pairs: Mapping[int, PairS
     if settings.stop_risk is not None:
         left_alone = ("admin", "image")
         judged = [id_ for id_, pair in pairs.items() if pair.purpose == "work" and pair.closed not in left_alone]
-        chance = _probabilities(connection, judged)
+        chance = probabilities(connection, judged)
         pairs = {**pairs, **{id_: judge(pairs[id_], chance.get(id_)) for id_ in judged}}
     return {id_: decide(pair, settings) for id_, pair in pairs.items()}
 
@@ -122,8 +122,13 @@ def stored_fit(connection: Connection, people: Mapping[int, tuple[float, float]]
     return SkillFit(MODEL, workers, np.zeros(0), skill, np.full(len(workers), np.nan), crowd, np.array(shares), 0, True)
 
 
-def _probabilities(connection: Connection, ids: list[int]) -> dict[int, float]:
-    """That joint_b is nearer, of the pairs that have answers which count."""
+def probabilities(connection: Connection, ids: list[int]) -> dict[int, float]:
+    """Probabilities that joint_b is nearer, by pair, with the skills of the last merging.
+
+    Args:
+        connection: to the database.
+        ids: pairs; those without answers that count are left out of the result.
+    """
     question, person = schema.question, schema.person
     rows: list[tuple[Any, ...]] = []
     for some in in_parts(ids):

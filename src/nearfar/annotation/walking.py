@@ -105,7 +105,7 @@ class Walk:
             question.c.pair_id.in_([row.id for row in rows]),
             question.c.state != "dropped",
         )
-        mine = set(connection.execute(asked).scalars())
+        mine = set(connection.execute(asked).scalars()) if rows else set()
         free = [row for row in rows if row.id not in mine]
         places: list[Place] = [(row.priority, row.shuffle, row.id) for row in (free[:1] or rows[-1:])]
         if not leg.is_head and not self.found and places:
