@@ -29,7 +29,7 @@ CUT = 1e-3
 """The log loss takes no probability for more certain than this, so that one sure mistake does not outweigh the rest."""
 
 FOLDS = 5
-MOST_POSES = 20_000
+MOST_POSES = 4_000
 """Held-out answers are taken from so many poses at most."""
 
 LEAST_SWAY = 0.05
