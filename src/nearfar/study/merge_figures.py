@@ -172,8 +172,9 @@ def _scatter(ax: Axes, records: Sequence[Mapping[str, Any]], x: Sequence[float],
     for i, flag in flagged[:MOST_NAMED]:
         side = "left" if x[i] < (max(x) + min(x)) / 2 else "right"
         name = records[i]["annotator"]
-        ax.annotate(f"{name if len(name) < 18 else name[:17] + '…'}: {flag}", (x[i], y[i]),
-                    (8 if side == "left" else -8, -3), textcoords="offset points", ha=side, fontsize=8.5,
-                    color=FLAGGED, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6})  # fmt: skip
+        text = f"{name if len(name) < 18 else name[:17] + '…'}: {flag}"
+        behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+        ax.annotate(text, (x[i], y[i]), (8 if side == "left" else -8, -3), textcoords="offset points", ha=side,
+                    fontsize=8.5, color=FLAGGED, bbox=behind)  # fmt: skip
     draw_chance(ax)
     ax.set_ylim(-2, 102)
