@@ -235,8 +235,8 @@ def test_what_crowdkits_form_has_no_place_for(tmp_path):
 
 
 def test_crowdkit_itself_reads_it(tmp_path):
-    aggregation = pytest.importorskip("crowdkit.aggregation")
-    pandas = pytest.importorskip("pandas")
+    aggregation = pytest.importorskip("crowdkit.aggregation", reason="needs crowd-kit (the dependency group `oracle`)")
+    pandas = pytest.importorskip("pandas", reason="needs crowd-kit (the dependency group `oracle`)")
     rng = np.random.default_rng(0)
     pose = np.repeat(np.arange(30), 5)
     answers = RelativeLabels(
