@@ -340,7 +340,7 @@ class _Recording:
             right, total = self.connection.execute(query).one()
             attempts = person["test_attempts"] + 1
             stage: Stage = "failed" if attempts >= self.settings.test_attempts else "test"
-            if int(right or 0) >= self.settings.test_pass * total:
+            if int(right or 0) >= self.settings.right_to_pass(total):
                 stage = "working"
             values = {"stage": stage, "test_attempts": attempts}
         if values:
