@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
@@ -19,7 +20,9 @@ import pytest
 from annotation_photos import SKELETON, make_photos, make_poses
 
 from nearfar import RelativeLabels
+from nearfar.annotation.settings import Settings
 from nearfar.cli import main
+from nearfar.cli.annotate import COMMANDS, users
 from nearfar.datasets import load_labels
 
 NEARFAR = [sys.executable, "-m", "nearfar.cli", "annotate"]
@@ -219,3 +222,16 @@ def test_missing_libraries_are_named(folder: Path) -> None:
     assert done.returncode == 2
     assert 'pip install "nearfar[annotation]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_everything_is_documented() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    guide, commands = ((docs / f"{name}.md").read_text("utf-8") for name in ("annotation", "commands"))
+    assert not [field.name for field in dataclasses.fields(Settings) if f"`{field.name}`" not in guide]
+    for name, command in COMMANDS.items():
+        assert f"`nearfar annotate {name} PROJECT" in commands
+        inherited = {"project", "database", "settings", "json", "file"}
+        for option in {field.name for field in dataclasses.fields(command)} - inherited:
+            assert f"`--{option.replace('_', '-')}" in commands, f"{name} --{option}"
+    for name in users.COMMANDS:
+        assert f"\n| `{name}" in commands
