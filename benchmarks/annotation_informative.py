@@ -4,7 +4,7 @@
 
 Prints how the lifter's errors compare with the spread that `LifterUncertainty` sees (its `inflation` is that of the
 training split, rounded), and for informative, random and least sure pairs (smallest difference over spread): how many
-of them the lifter gets wrong, how many of these differ by more than 100 mm, and how many nobody could see (under 20 mm).
+of them the lifter gets wrong, how many of these differ by over 100 mm, and how many nobody could see (under 20 mm).
 """
 
 from __future__ import annotations
