@@ -186,6 +186,7 @@ def test_merging_is_due_when_something_came(engine: Engine) -> None:
     look_after(engine, SETTINGS, clock=lambda: NOW + 200)
     assert not due(NOW + 201)
     assert not due(NOW + 300), "nothing came"
+    assert due(NOW - 9999), "the clock was set back"
     assert all(pair.probability is not None for pair in pairs(engine))
 
 

@@ -79,9 +79,9 @@ def is_due(connection: Connection, now: float, every: float) -> bool:
     """Whether something came since the last merging, which lies `every` seconds back, or ten times what it took."""
     row = connection.execute(select(schema.merging)).mappings().one_or_none()
     answer, person = schema.answer, schema.person
-    if row is None or row["merged_at"] is None:
+    if row is None or row["merged_at"] is None or row["merged_at"] > now:  # the clock was set back
         since = 0.0
-    elif 0 <= now - row["merged_at"] < max(every, 10 * row["seconds"]):
+    elif now - row["merged_at"] < max(every, 10 * row["seconds"]):
         return False
     else:
         since = row["merged_at"]
