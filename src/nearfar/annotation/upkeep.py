@@ -40,10 +40,12 @@ def look_after(
 def keep_up(engine: Engine, settings: Settings, stop: threading.Event) -> None:
     """Look after a project until `stop` is set: the body of a background thread of the server.
 
-    Several servers may do so at once. Trouble with the database is logged, and tried again in the next round.
+    Several servers may do so at once. What goes wrong is logged, and tried again in the next round.
     """
     while not stop.wait(ROUND_SECONDS):
         try:
             look_after(engine, settings)
         except SQLAlchemyError as error:
             _log.warning("upkeep: %s", type(error).__name__)  # its text may quote answers
+        except Exception:  # whatever it is: people go on answering, and leases must not get stuck for good
+            _log.exception("upkeep failed; it is tried again")
