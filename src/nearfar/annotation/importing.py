@@ -20,7 +20,7 @@ from nearfar.annotation import schema
 from nearfar.annotation.audit import write_log
 from nearfar.annotation.counting import in_parts, lock_pairs, lock_person, store_pairs
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.lessons import explained
+from nearfar.annotation.lesson_plan import explained
 from nearfar.annotation.pairs import Pairs, gold_pairs
 from nearfar.annotation.people import create_person, find_person
 from nearfar.annotation.project import Project

@@ -58,8 +58,8 @@ def expected_information(mean: Array, deviation: Array, noise: AnswerNoise = PAP
     """Mutual information, in bits, of an answer and the order of two joints, whose depth difference d is normal.
 
     I(answer; order) = H(P(answer)) − P(b nearer) H(P(answer | b nearer)) − P(a nearer) H(P(answer | a nearer)): the
-    entropy of an answer, less what is left of it once the order is known (Lindley, "On a measure of the information provided by an
-    experiment", 1956). It is small where the order is known already, and where people could not see it.
+    entropy of an answer, less what is left of it once the order is known (Lindley, "On a measure of the information
+    provided by an experiment", 1956). It is small where the order is known already, and where people could not see it.
 
     Args:
         mean: (...) expected z_a − z_b, mm.

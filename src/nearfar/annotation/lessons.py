@@ -15,8 +15,9 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
-from nearfar.annotation.figure import Part, View, body_parts, face_points, look_at, render, surface_depth
-from nearfar.annotation.pairs import Pairs
+from nearfar.annotation.figure import View, look_at, render, surface_depth
+from nearfar.annotation.lesson_plan import can_render, drawn_joints, explain
+from nearfar.annotation.mannequin import Part, body_parts, face_points
 from nearfar.annotation.schema import Purpose
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.texts import Texts, load_texts
@@ -25,10 +26,9 @@ from nearfar.files import replacing
 from nearfar.labels import all_pairs
 from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import Skeleton
-from nearfar.skeleton_maps import remap
 from nearfar.synthetic import synthetic_motion
 
-__all__ = ["Lesson", "Lessons", "can_render", "explain", "explained", "plan_lessons", "render_lessons"]
+__all__ = ["Lesson", "Lessons", "render_lessons"]
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +38,6 @@ CLEAR_MM, SAME_MM = 220.0, 12.0
 
 They hold along the camera's axis, as labels mean it, and level with the floor, as people may take it."""
 
-EXAMPLES = 6
 PAIRS_A_PICTURE = 3
 SAME_SHARE = 0.2
 ACTIONS = ("walk", "turn", "stand", "reach", "wave", "kick", "bend")
@@ -46,7 +45,6 @@ ACTIONS = ("walk", "turn", "stand", "reach", "wave", "kick", "bend")
 
 _SEED = 3
 _FRAMES, _VIEWS = 1500, 8
-_FEWEST_JOINTS = 8
 
 
 @dataclass(frozen=True)
@@ -79,79 +77,6 @@ class Lessons:
 
     poses: PoseSet
     questions: tuple[Lesson, ...]
-
-
-def can_render(skeleton: Skeleton) -> bool:
-    """Whether the rendered person has enough of a skeleton's joints."""
-    return int((_weights(skeleton) != 0).any(axis=1).sum()) >= _FEWEST_JOINTS
-
-
-def explain(texts: Texts, subject: str, names: tuple[str, str], truth: int, kind: str = "gold", **words: object) -> str:
-    """Why an answer is right: the text `kind` of the section "lessons" about two joints.
-
-    Args:
-        texts: of a language.
-        subject: whose joints.
-        names: of the two joints.
-        truth: -1 the first is nearer, +1 the second, 0 the same.
-        kind: of explanation.
-        words: what else the text has places for.
-    """
-    first, second = (texts.joint_of(name, subject) for name in names)
-    near, far = (first, second) if truth <= 0 else (second, first)
-    kind = f"{kind}_same" if kind == "gold" and truth == 0 else kind
-    text = texts(f"lessons.{kind}", near=near, far=far, subject=subject, **words)
-    return text[:1].upper() + text[1:]
-
-
-def explained(pairs: Pairs, skeleton: Skeleton, settings: Settings, language: str = "en") -> Pairs:
-    """Pairs with known answers, with their explanations."""
-    texts, names = load_texts(language), skeleton.joints
-    truth = [0] * len(pairs) if pairs.truth is None else pairs.truth.tolist()
-    why = (
-        explain(texts, settings.subject, (names[a], names[b]), true)
-        for (a, b), true in zip(pairs.joints.tolist(), truth, strict=True)
-    )
-    return replace(pairs, explanation=tuple(why))
-
-
-def plan_lessons(
-    gold: Pairs | None, skeleton: Skeleton, settings: Settings, rng: np.random.Generator
-) -> tuple[dict[Purpose, Pairs], tuple[Purpose, ...]]:
-    """Share pairs with known answers out: to practice and test where there are enough, the others stay hidden.
-
-    Args:
-        gold: all of them; None for none.
-        skeleton: of the project.
-        settings: how many questions practice and test have; a test can be tried again with other questions.
-        rng: source of randomness.
-
-    Returns:
-        Which gold pairs serve for what, and the purposes that pictures are to be drawn for.
-
-    Raises:
-        InputError: pictures cannot be drawn for the skeleton, and gold is too little for practice and test.
-    """
-    drawable = can_render(skeleton)
-    wanted: dict[Purpose, int] = {"practice": settings.practice_questions, "test": 2 * settings.test_questions}
-    wanted = {purpose: count for purpose, count in wanted.items() if count}
-    if not drawable:
-        wanted = {"tutorial": EXAMPLES, **wanted}
-    least = 2 * sum(wanted.values())
-    if gold is None or len(gold) < least:
-        if not drawable and len(wanted) > 1:
-            raise InputError(
-                f"lessons: pictures for practice and test cannot be drawn for skeleton {skeleton.name!r}, whose joints "
-                f"are not a person's: give {least} pairs or more with known answers (--gold; there are "
-                f"{0 if gold is None else len(gold)}), or set practice_questions and test_questions to 0"
-            )
-        return {} if gold is None else {"gold": gold}, ("tutorial", *wanted) if drawable else ()
-    order, at = rng.permutation(len(gold)), 0
-    shared: dict[Purpose, Pairs] = {}
-    for purpose, count in wanted.items():
-        shared[purpose] = gold.select(np.sort(order[at : at + count]))
-        at += count
-    return {**shared, "gold": gold.select(np.sort(order[at:]))}, ("tutorial",) if drawable else ()
 
 
 def render_lessons(
@@ -214,8 +139,8 @@ class _Stage:
         action = np.zeros(len(motion), np.str_) if motion.action is None else motion.action.values()
         self.motion = motion.select(np.flatnonzero(np.isin(action, ACTIONS))[::5])
         self.body = np.asarray(self.motion.joints, np.float64)
-        self.world = np.einsum("js,nsd->njd", _weights(skeleton), self.body)
-        self.world[:, ~(_weights(skeleton) != 0).any(axis=1)] = np.nan
+        self.world = np.einsum("js,nsd->njd", drawn_joints(skeleton), self.body)
+        self.world[:, ~(drawn_joints(skeleton) != 0).any(axis=1)] = np.nan
         self.pairs = all_pairs(skeleton)
         azimuths = np.random.default_rng(_SEED).uniform(0, 360, (len(self.body), _VIEWS))
         self.frames = np.repeat(np.arange(len(self.body)), _VIEWS)
@@ -405,16 +330,3 @@ def _varied(pairs: Array, stage: _Stage, candidate: int) -> list[int]:
         count[stage.pairs[pick]] += 1
         signs += sign[pick]
     return order
-
-
-def _weights(skeleton: Skeleton) -> Array:
-    """(J, 19) how the rendered body's joints make those of a skeleton; rows of zeros where they do not."""
-    from nearfar.synthetic.body import FULL
-
-    rows = np.zeros((skeleton.num_joints, FULL.num_joints))
-    for row, joint in enumerate(skeleton.joints):
-        try:
-            rows[row] = remap(FULL, Skeleton("joint", (joint,), joint, (), ())).weights[0]
-        except InputError:
-            continue
-    return rows

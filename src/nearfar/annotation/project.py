@@ -23,7 +23,8 @@ from sqlalchemy.exc import ArgumentError
 from nearfar.annotation import schema
 from nearfar.annotation.database import connect, migrate, transaction
 from nearfar.annotation.images import ImageFolder, image_sizes, match_images
-from nearfar.annotation.lessons import explained, plan_lessons, render_lessons
+from nearfar.annotation.lesson_plan import explained, plan_lessons
+from nearfar.annotation.lessons import render_lessons
 from nearfar.annotation.pairs import Pairs, draw_pairs, gold_pairs, read_pairs, without
 from nearfar.annotation.placing import place_poses
 from nearfar.annotation.project_file import NAME, ProjectFile, read_project_file, skeleton_toml, write_project_file
