@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor  # torch itself is loaded where it is used: the annotation server starts without it
 
 __all__ = ["Incidence", "ranges"]
 
@@ -35,14 +37,16 @@ class Incidence:
         workers, kinds: W and C.
     """
 
-    code: torch.Tensor
-    first: torch.Tensor
+    code: Tensor
+    first: Tensor
     workers: int
     kinds: int
 
     @classmethod
     def of(cls, item: Array, worker: Array, kind: Array, items: int, workers: int, kinds: int) -> Incidence:
         """From (M,) items (rising), workers and kinds."""
+        import torch
+
         first = np.searchsorted(item, np.arange(items + 1))
         return cls(torch.from_numpy(worker * kinds + kind), torch.from_numpy(first), workers, kinds)
 
@@ -53,6 +57,8 @@ class Incidence:
 
     def per_item(self, table: Array, start: int = 0, stop: int | None = None) -> Array:
         """(I, S) sums of a (W, C, S) table over the answers to each item, or to the items start..stop alone."""
+        import torch
+
         stop = self.items if stop is None else stop
         low, high = int(self.first[start]), int(self.first[stop])
         rows = torch.from_numpy(

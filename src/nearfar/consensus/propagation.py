@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from nearfar.consensus.thurstone import NODES, WEIGHTS
 from nearfar.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Beliefs", "DepthPrior", "Factors", "beliefs", "propagate"]
 
@@ -166,11 +168,13 @@ class Beliefs:
         covariance: (n, R, R) of u.
     """
 
-    mean: torch.Tensor
-    covariance: torch.Tensor
+    mean: Tensor
+    covariance: Tensor
 
     def differences(self, prior: DepthPrior, pose: Array, pair: Array) -> tuple[Array, Array]:
         """(I,) means and variances of the differences of pairs of the poses."""
+        import torch
+
         along, offset = prior.directions(pair)
         direction, at = torch.from_numpy(along), torch.from_numpy(pose)
         spread = torch.bmm(self.covariance[at], direction[:, :, None])[:, :, 0]
@@ -180,6 +184,8 @@ class Beliefs:
 
 def beliefs(prior: DepthPrior, factors: Factors, poses: int) -> Beliefs:
     """What `poses` poses look like given factors."""
+    import torch
+
     along, mean = prior.directions(factors.pair)
     direction, at, size = torch.from_numpy(along), torch.from_numpy(factors.pose), along.shape[1]
     precision = torch.from_numpy(factors.precision)[:, None]
