@@ -149,7 +149,7 @@ class Disputed:
 
 
 def dashboard(connection: Connection, settings: Settings, now: float) -> Dashboard:
-    """Read everything at a glance; a fraction of a second with millions of pairs: to be kept for some seconds."""
+    """Read everything at a glance: some tenths of a second for a million pairs, so keep it for some seconds."""
     person, tally, merging = schema.person, schema.tally, schema.merging
     names = [column.name for column in tally.c if not column.primary_key]
     query = (
