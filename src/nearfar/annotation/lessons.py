@@ -278,7 +278,8 @@ def _tutorial(stage: _Stage) -> Iterator[_Scene]:
             if not seen(float(hidden[a]), float(hidden[b])):
                 continue
             far = a if stage.difference[candidate, pair] > 0 else b
-            if kind == "hidden" and (hidden[far] < 220 or covers[far] not in ("trunk", "hips")):
+            is_wrist = stage.skeleton.joints[far].endswith("wrist")
+            if kind == "hidden" and not (is_wrist and hidden[far] > 220 and covers[far] in ("trunk", "hips")):
                 continue
             used.add(int(stage.frames[candidate]))
             low = a if stage.pixels[candidate, a, 1] > stage.pixels[candidate, b, 1] else b
