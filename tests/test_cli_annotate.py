@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import re
 import select
 import signal
@@ -153,7 +154,7 @@ def started(project: Path, port: int) -> tuple[subprocess.Popen[str], str]:
     said, end = "", time.monotonic() + 90
     while "Ctrl-C" not in said and time.monotonic() < end:
         ready, _, _ = select.select([process.stdout], [], [], 1)
-        said += process.stdout.readline() if ready else ""
+        said += os.read(process.stdout.fileno(), 4096).decode() if ready else ""  # not through a buffer
         assert process.poll() is None, said
     while time.monotonic() < end:
         try:
