@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.annotation.informative import LifterUncertainty, choose_informative
-from nearfar.annotation.pairs import draw_pairs
+from nearfar.annotation.projects.informative import LifterUncertainty, choose_informative
+from nearfar.annotation.projects.pairs import draw_pairs
 from nearfar.answer_noise import PAPER_CROWD
 from nearfar.datasets import load_poses
 from nearfar.labels import all_pairs

@@ -38,7 +38,7 @@ from PIL import Image
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.project import Project, open_project
+from nearfar.annotation.projects.project import Project, open_project
 from nearfar.annotation.queue import next_task, recount, release_expired
 from nearfar.annotation.sessions import start_session
 from nearfar.files import write_text

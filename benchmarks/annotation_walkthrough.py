@@ -41,7 +41,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from nearfar.annotation import schema
-from nearfar.annotation.project import open_project
+from nearfar.annotation.projects.project import open_project
 from nearfar.datasets import load_labels, load_poses
 from nearfar.files import write_text
 from nearfar.media import read_frames

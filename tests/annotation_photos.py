@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nearfar import PoseSet, get_skeleton
-from nearfar.annotation.project import Project, init_project
+from nearfar.annotation.projects.project import Project, init_project
 from nearfar.poses import Category
 
 SKELETON = get_skeleton("h36m17")

@@ -20,7 +20,7 @@ from viewing_samples import SKELETON, standing
 
 from nearfar.annotation import invitations, schema, sessions
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.project import Project, init_project
+from nearfar.annotation.projects.project import Project, init_project
 from nearfar.annotation.schema import Stage
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.app import create_app

@@ -21,11 +21,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import insert, select, update
 
-from nearfar.annotation import browsing, overrides, people, schema
+from nearfar.annotation import browsing, people, schema
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.project import Project
-from nearfar.annotation.queue import Event, next_task, record, recount
-from nearfar.annotation.refreshing import refresh
+from nearfar.annotation.projects.project import Project
+from nearfar.annotation.queue import Event, next_task, overrides, record, recount
+from nearfar.annotation.queue.refreshing import refresh
 from nearfar.annotation.schema import Role
 from nearfar.annotation.sessions import Session
 from nearfar.annotation.web import charts

@@ -13,7 +13,7 @@ from sqlalchemy import insert
 from nearfar.annotation import browsing, invitations, schema
 from nearfar.annotation.database import with_retries
 from nearfar.annotation.queue import Event, next_task, record
-from nearfar.annotation.refreshing import refresh
+from nearfar.annotation.queue.refreshing import refresh
 
 pytest.importorskip("fastapi")
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nearfar.annotation import schema
-from nearfar.annotation.crops import MAX_SIDE, Crop, crop_jpeg, find_crop, trim_cache
-from nearfar.annotation.placing import crop_boxes
-from nearfar.annotation.project import Project, init_project
+from nearfar.annotation.projects.crops import MAX_SIDE, Crop, crop_jpeg, find_crop, trim_cache
+from nearfar.annotation.projects.placing import crop_boxes
+from nearfar.annotation.projects.project import Project, init_project
 from nearfar.annotation.queue import Event, next_task, record
 from nearfar.annotation.settings import Settings
 from nearfar.errors import InputError

@@ -13,13 +13,13 @@ from annotation_photos import SKELETON, project_of
 
 from nearfar import RelativeLabels
 from nearfar.annotation import schema
-from nearfar.annotation.applying import apply_settings
-from nearfar.annotation.blocking import block_person
-from nearfar.annotation.counting import recount
 from nearfar.annotation.exchange import export_answers, iter_answers
 from nearfar.annotation.importing import askable, import_answers, import_gold
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.applying import apply_settings
+from nearfar.annotation.projects.project import Project
 from nearfar.annotation.queue import Event, next_task, record
+from nearfar.annotation.queue.blocking import block_person
+from nearfar.annotation.queue.counting import recount
 from nearfar.annotation.settings import Settings
 from nearfar.datasets import load_labels
 from nearfar.errors import InputError

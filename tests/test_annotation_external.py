@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select, update
 
 from nearfar.annotation import schema
-from nearfar.annotation.blocking import ban, block_person
 from nearfar.annotation.database import connect, migrate, transaction, with_retries
-from nearfar.annotation.external import (
+from nearfar.annotation.external.visits import (
     Arrival,
     RefusedError,
     Visit,
@@ -34,8 +33,9 @@ from nearfar.annotation.external import (
     visit_of_session,
 )
 from nearfar.annotation.people import Person
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.project import Project
 from nearfar.annotation.queue import record
+from nearfar.annotation.queue.blocking import ban, block_person
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.app import create_app
 from nearfar.errors import InputError

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import transaction
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.project import Project
 
 sync_api = pytest.importorskip("playwright.sync_api")
 

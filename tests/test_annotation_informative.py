@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearfar import PoseSet, get_skeleton
-from nearfar.annotation.informative import LifterUncertainty, choose_informative, expected_information
-from nearfar.annotation.pairs import draw_pairs
+from nearfar.annotation.projects.informative import LifterUncertainty, choose_informative, expected_information
+from nearfar.annotation.projects.pairs import draw_pairs
 from nearfar.answer_noise import PAPER_CROWD, AnswerNoise
 from nearfar.datasets import load_poses
 from nearfar.labels import all_pairs

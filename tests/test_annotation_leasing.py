@@ -17,7 +17,6 @@ from annotation_samples import LEASE, NOW, SETTINGS, answers, fill, key, nearer
 from sqlalchemy import Engine, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.blocking import block_person, unblock_person
 from nearfar.annotation.database import connect, migrate, transaction
 from nearfar.annotation.queue import (
     Event,
@@ -29,6 +28,7 @@ from nearfar.annotation.queue import (
     recount,
     release_expired,
 )
+from nearfar.annotation.queue.blocking import block_person, unblock_person
 from nearfar.errors import InputError
 
 PERSON, PAIR, TASK, QUESTION, ANSWER = schema.person, schema.pair, schema.task, schema.question, schema.answer

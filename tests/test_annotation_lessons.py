@@ -10,10 +10,10 @@ from PIL import Image
 
 from nearfar import get_skeleton
 from nearfar.annotation import schema
-from nearfar.annotation.figure import look_at, render, surface_depth
-from nearfar.annotation.lesson_plan import can_render, explain, plan_lessons
-from nearfar.annotation.lessons import CLEAR_MM, SAME_MM, Lessons, render_lessons
-from nearfar.annotation.mannequin import Part, body_parts
+from nearfar.annotation.projects.figure import look_at, render, surface_depth
+from nearfar.annotation.projects.lesson_plan import can_render, explain, plan_lessons
+from nearfar.annotation.projects.lessons import CLEAR_MM, SAME_MM, Lessons, render_lessons
+from nearfar.annotation.projects.mannequin import Part, body_parts
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.texts import load_texts
 from nearfar.errors import InputError

@@ -18,9 +18,8 @@ from sqlalchemy import Engine, select
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import connect, migrate, transaction, with_retries
-from nearfar.annotation.external import Arrival, open_visit, take_task
-from nearfar.annotation.mturk import AlreadyDoneError, Cost, Turk, connect_turk, cost_of, fee_of
-from nearfar.annotation.mturk_hits import (
+from nearfar.annotation.external.mturk import AlreadyDoneError, Cost, Turk, connect_turk, cost_of, fee_of
+from nearfar.annotation.external.mturk_hits import (
     create_hits,
     expire_hits,
     extend_cost,
@@ -30,8 +29,9 @@ from nearfar.annotation.mturk_hits import (
     hits_needed,
     planned_hits,
 )
-from nearfar.annotation.mturk_plan import HitPlan
-from nearfar.annotation.mturk_work import choose, judge, list_submissions, send_bonus, submissions_to_pay
+from nearfar.annotation.external.mturk_plan import HitPlan
+from nearfar.annotation.external.mturk_work import choose, judge, list_submissions, send_bonus, submissions_to_pay
+from nearfar.annotation.external.visits import Arrival, open_visit, take_task
 from nearfar.annotation.queue import Event, record
 from nearfar.annotation.settings import Settings
 from nearfar.errors import InputError

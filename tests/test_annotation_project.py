@@ -13,10 +13,10 @@ from PIL import Image
 
 from nearfar import PoseSet, RelativeLabels
 from nearfar.annotation import schema
-from nearfar.annotation.images import ImageFolder, match_images
-from nearfar.annotation.pairs import draw_pairs
-from nearfar.annotation.project import Project, init_project, open_project
-from nearfar.annotation.project_file import read_project_file, write_project_file
+from nearfar.annotation.projects.images import ImageFolder, match_images
+from nearfar.annotation.projects.pairs import draw_pairs
+from nearfar.annotation.projects.project import Project, init_project, open_project
+from nearfar.annotation.projects.project_file import read_project_file, write_project_file
 from nearfar.annotation.settings import Settings
 from nearfar.errors import InputError
 from nearfar.poses import Category
@@ -320,7 +320,7 @@ def test_mistakes_in_project_toml_are_named(tmp_path: Path, old: str, new: str, 
 def test_project_toml_keeps_everything(
     tmp_path_factory: pytest.TempPathFactory, title: str, subject: str, share: float
 ) -> None:
-    from nearfar.annotation.project_file import ProjectFile
+    from nearfar.annotation.projects.project_file import ProjectFile
 
     folder = tmp_path_factory.mktemp("toml")
     file = ProjectFile(title, 'images of "us"', "sqlite:///a.db", Settings(subject=subject, gold_share=share))

@@ -9,13 +9,13 @@ from annotation_samples import NOW, SETTINGS, fill, key, nearer
 from sqlalchemy import Engine, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.blocking import ban, ban_reason, block_person, lift_ban, list_bans, unblock_person
 from nearfar.annotation.database import connect, migrate, with_retries
 from nearfar.annotation.people import create_person
 from nearfar.annotation.quality import PersonQuality, block_flagged, median_ms, qualities, share_of
 from nearfar.annotation.queue import Event, next_task, record
+from nearfar.annotation.queue.blocking import ban, ban_reason, block_person, lift_ban, list_bans, unblock_person
+from nearfar.annotation.queue.tallies import time_bin, time_edges_ms
 from nearfar.annotation.schema import TIME_BINS
-from nearfar.annotation.tallies import time_bin, time_edges_ms
 from nearfar.errors import InputError
 
 GOLD = replace(SETTINGS, images_per_task=10, pairs_per_image=3, gold_share=0.5, fast_ms=250, hasty_share=0.3)

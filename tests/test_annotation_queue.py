@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Connection, Engine, select
 
-from nearfar.annotation import schema, walking
-from nearfar.annotation.blocking import block_person, unblock_person
+from nearfar.annotation import schema
 from nearfar.annotation.database import connect, migrate
 from nearfar.annotation.queue import (
     Event,
@@ -24,8 +23,10 @@ from nearfar.annotation.queue import (
     record,
     recount,
     release_expired,
+    walking,
 )
-from nearfar.annotation.refreshing import refresh
+from nearfar.annotation.queue.blocking import block_person, unblock_person
+from nearfar.annotation.queue.refreshing import refresh
 from nearfar.annotation.settings import Settings
 
 PERSON, PAIR, TASK, QUESTION, ANSWER = schema.person, schema.pair, schema.task, schema.question, schema.answer

@@ -10,7 +10,7 @@ import schemathesis
 from annotation_studio import join, make_project
 from schemathesis.checks import CHECKS
 
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.project import Project
 from nearfar.annotation.web.app import create_app
 from nearfar.annotation.web.protection import Protection
 from nearfar.annotation.web.rates import Rate

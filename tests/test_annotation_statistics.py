@@ -9,10 +9,10 @@ from annotation_samples import NOW, SETTINGS, fill, key, nearer
 from sqlalchemy import Engine, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.blocking import block_person
 from nearfar.annotation.database import connect, migrate, transaction
 from nearfar.annotation.queue import Event, next_task, record
-from nearfar.annotation.refreshing import refresh
+from nearfar.annotation.queue.blocking import block_person
+from nearfar.annotation.queue.refreshing import refresh
 from nearfar.annotation.statistics import Dashboard, dashboard, disputed_pairs, gold_failures, progress
 
 PRICED = replace(SETTINGS, price_per_answer=0.02, images_per_task=4, pairs_per_image=3)

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from nearfar.annotation import refreshing, schema
-from nearfar.annotation.counting import PairState
+from nearfar.annotation import schema
 from nearfar.annotation.database import connect, migrate, transaction
-from nearfar.annotation.queue import Event, next_task, record, recount
-from nearfar.annotation.refreshing import CLAIM_SECONDS, agreement_of, is_due, refresh
+from nearfar.annotation.queue import Event, next_task, record, recount, refreshing
+from nearfar.annotation.queue.counting import PairState
+from nearfar.annotation.queue.refreshing import CLAIM_SECONDS, agreement_of, is_due, refresh
+from nearfar.annotation.queue.stopping import decide, probabilities, votes_from
+from nearfar.annotation.queue.upkeep import look_after
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.stopping import decide, probabilities, votes_from
-from nearfar.annotation.upkeep import look_after
 
 PAIR, PERSON, MERGING = schema.pair, schema.person, schema.merging
 RISKY = replace(SETTINGS, stop_risk=0.1, fewest_answers=2, answers=2, most_answers=6)

@@ -27,7 +27,7 @@ from sqlalchemy.exc import OperationalError
 
 import nearfar.annotation.web
 from nearfar.annotation import schema
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.project import Project
 from nearfar.annotation.sessions import Session
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.app import create_app

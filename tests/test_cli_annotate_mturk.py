@@ -11,8 +11,8 @@ import pytest
 from annotation_studio import make_project
 from mturk_service import Service
 
-import nearfar.annotation.mturk
-from nearfar.annotation.mturk import Turk
+import nearfar.annotation.external.mturk
+from nearfar.annotation.external.mturk import Turk
 from nearfar.cli.annotate import mturk
 from nearfar.cli.annotate.mturk import COMMANDS
 from nearfar.errors import InputError
@@ -49,7 +49,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
         asked.append(sandbox)
         return Turk(service, sandbox, sleep=lambda seconds: None)
 
-    monkeypatch.setattr(nearfar.annotation.mturk, "connect_turk", connect)
+    monkeypatch.setattr(nearfar.annotation.external.mturk, "connect_turk", connect)
     return service
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, Row, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.project import Project
 from nearfar.annotation.quality import qualities
 from nearfar.errors import InputError
 from nearfar.files import replacing

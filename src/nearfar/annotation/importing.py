@@ -18,15 +18,15 @@ from tqdm import tqdm
 
 from nearfar.annotation import schema
 from nearfar.annotation.audit import write_log
-from nearfar.annotation.counting import in_parts, lock_pairs, lock_person, store_pairs
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.lesson_plan import explained
-from nearfar.annotation.pairs import Pairs, gold_pairs
 from nearfar.annotation.people import create_person, find_person
-from nearfar.annotation.project import Project
-from nearfar.annotation.stopping import settle
-from nearfar.annotation.storing import insert_pairs
-from nearfar.annotation.tallies import retally
+from nearfar.annotation.projects.lesson_plan import explained
+from nearfar.annotation.projects.pairs import Pairs, gold_pairs
+from nearfar.annotation.projects.project import Project
+from nearfar.annotation.projects.storing import insert_pairs
+from nearfar.annotation.queue.counting import in_parts, lock_pairs, lock_person, store_pairs
+from nearfar.annotation.queue.stopping import settle
+from nearfar.annotation.queue.tallies import retally
 from nearfar.datasets import load_labels
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels

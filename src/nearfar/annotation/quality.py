@@ -9,10 +9,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, func, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.blocking import block_person
+from nearfar.annotation.queue.blocking import block_person
+from nearfar.annotation.queue.tallies import COUNTED, time_edges_ms
 from nearfar.annotation.schema import TIME_BINS, Platform, Role, Stage
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.tallies import COUNTED, time_edges_ms
 from nearfar.study import wilson_interval
 
 __all__ = ["FLAG_WORDS", "Flag", "PersonQuality", "Share", "block_flagged", "median_ms", "qualities", "share_of"]

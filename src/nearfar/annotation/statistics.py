@@ -9,10 +9,10 @@ from sqlalchemy import Connection, func, select, tuple_
 
 from nearfar.annotation import schema
 from nearfar.annotation.quality import Share, median_ms, share_of
-from nearfar.annotation.refreshing import Agreement
+from nearfar.annotation.queue.refreshing import Agreement
+from nearfar.annotation.queue.tallies import time_edges_ms
 from nearfar.annotation.schema import TIME_BINS
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.tallies import time_edges_ms
 
 __all__ = [
     "Dashboard",

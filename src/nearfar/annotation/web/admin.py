@@ -16,10 +16,11 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Query, Response
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
-from nearfar.annotation import browsing, overrides, statistics
+from nearfar.annotation import browsing, statistics
 from nearfar.annotation.browsing import Show
-from nearfar.annotation.crops import crop_jpeg, find_crop
 from nearfar.annotation.exchange import Format, export_answers
+from nearfar.annotation.projects.crops import crop_jpeg, find_crop
+from nearfar.annotation.queue import overrides
 from nearfar.annotation.statistics import Hour, TimeBin
 from nearfar.annotation.web import admin_people
 from nearfar.annotation.web.admin_base import LARGEST, AtDesk, Id, read_cursor, write_cursor

@@ -17,7 +17,7 @@ from nearfar.annotation.audit import write_log
 from nearfar.annotation.browsing import Cursor, PairView
 from nearfar.annotation.database import with_retries
 from nearfar.annotation.invitations import Link
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.project import Project
 from nearfar.annotation.sessions import Session
 from nearfar.annotation.web.charts import percent
 from nearfar.annotation.web.rendering import Pages, page

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from nearfar.annotation import browsing, invitations, people
 from nearfar.annotation.audit import read_log
-from nearfar.annotation.blocking import block_person, unblock_person
 from nearfar.annotation.invitations import Link
 from nearfar.annotation.quality import qualities
+from nearfar.annotation.queue.blocking import block_person, unblock_person
 from nearfar.annotation.web.admin_base import LARGEST, AtDesk, Id, read_cursor, write_cursor
 from nearfar.annotation.web.security import require
 from nearfar.errors import InputError

@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, insert, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.crops import crop_jpeg, find_crop
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.external import take_task
+from nearfar.annotation.external.visits import take_task
 from nearfar.annotation.people import Person
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.crops import crop_jpeg, find_crop
+from nearfar.annotation.projects.project import Project
 from nearfar.annotation.queue import (
     MOST_EVENTS,
     MOST_REVISIONS,

@@ -19,9 +19,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from nearfar.annotation import schema
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.project import Project
+from nearfar.annotation.queue.upkeep import keep_up
 from nearfar.annotation.sessions import hash_token
-from nearfar.annotation.upkeep import keep_up
 from nearfar.annotation.web import admin, annotator, external, sign_in
 from nearfar.annotation.web.protection import Protection, add_security_headers, protect, shown_token
 from nearfar.annotation.web.rendering import Pages, StaticFiles, page

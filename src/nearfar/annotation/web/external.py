@@ -15,11 +15,12 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 from sqlalchemy import Connection, select
 
-from nearfar.annotation import external, schema
-from nearfar.annotation.crops import crop_jpeg, find_crop
+from nearfar.annotation import schema
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.external import SUBMIT_HOSTS, Arrival, Completion, RefusedError, Visit
-from nearfar.annotation.project import Project
+from nearfar.annotation.external import visits as external
+from nearfar.annotation.external.visits import SUBMIT_HOSTS, Arrival, Completion, RefusedError, Visit
+from nearfar.annotation.projects.crops import crop_jpeg, find_crop
+from nearfar.annotation.projects.project import Project
 from nearfar.annotation.schema import Platform
 from nearfar.annotation.web.protection import content_security_policy
 from nearfar.annotation.web.rendering import Pages, page

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.project import Project
+from nearfar.annotation.queue.tasks import Task
 from nearfar.annotation.schema import LESSON_POSES
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.tasks import Task
 from nearfar.annotation.web.texts import Texts
 
 __all__ = ["Result", "Showing", "count_answers", "has_open_test", "last_result"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
-    from nearfar.annotation.project import Project
+    from nearfar.annotation.projects.project import Project
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class OfProject:
 
     def opened(self) -> Project:
         """The project."""
-        from nearfar.annotation.project import open_project
+        from nearfar.annotation.projects.project import open_project
 
         return open_project(self.project, self.database)
 

@@ -11,7 +11,7 @@ import tyro
 from nearfar.annotation.settings import Settings
 
 if TYPE_CHECKING:
-    from nearfar.annotation.project import Project
+    from nearfar.annotation.projects.project import Project
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Init:
 
     def run(self) -> None:
         """Make it, and say what is in it."""
-        from nearfar.annotation.project import init_project
+        from nearfar.annotation.projects.project import init_project
 
         with init_project(
             self.project,

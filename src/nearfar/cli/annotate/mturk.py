@@ -19,9 +19,9 @@ from nearfar.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nearfar.annotation.mturk import Cost, Turk
-    from nearfar.annotation.mturk_work import Submission
-    from nearfar.annotation.project import Project
+    from nearfar.annotation.external.mturk import Cost, Turk
+    from nearfar.annotation.external.mturk_work import Submission
+    from nearfar.annotation.projects.project import Project
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class AtTurk(OfProject):
     @contextmanager
     def connected(self) -> Iterator[tuple[Project, Turk]]:
         """The project, and the connection."""
-        from nearfar.annotation.mturk import connect_turk
+        from nearfar.annotation.external.mturk import connect_turk
 
         with self.opened() as project:
             yield project, connect_turk(sandbox=not self.production)
@@ -100,9 +100,9 @@ class Create(AtTurk):
 
     def run(self) -> None:
         """Plan, show the cost, make."""
-        from nearfar.annotation.mturk import Cost, cost_of
-        from nearfar.annotation.mturk_hits import create_hits, hits_needed, planned_hits
-        from nearfar.annotation.mturk_plan import HitPlan
+        from nearfar.annotation.external.mturk import Cost, cost_of
+        from nearfar.annotation.external.mturk_hits import create_hits, hits_needed, planned_hits
+        from nearfar.annotation.external.mturk_plan import HitPlan
 
         with self.connected() as (project, turk):
             left = planned_hits(project.engine, turk.sandbox)
@@ -136,8 +136,8 @@ class Status(AtTurk):
 
     def run(self) -> None:
         """Ask and print."""
-        from nearfar.annotation.mturk import Cost
-        from nearfar.annotation.mturk_hits import hit_statuses, planned_hits
+        from nearfar.annotation.external.mturk import Cost
+        from nearfar.annotation.external.mturk_hits import hit_statuses, planned_hits
 
         with self.connected() as (project, turk):
             statuses = hit_statuses(turk, project.engine, time.time(), progress=shows_progress())
@@ -172,14 +172,14 @@ class Judging(AtTurk):
 
     def chosen(self, all_of_them: Sequence[Submission], verdict: Any) -> list[Submission]:
         """Those that are meant."""
-        from nearfar.annotation.mturk_work import choose
+        from nearfar.annotation.external.mturk_work import choose
 
         return choose(all_of_them, assignments=self.assignment, workers=self.worker, verdict=verdict)
 
     def judge(self, verdict: Any, rule: Any, reason: str, states: Sequence[str]) -> None:
         """Approve or reject, and say what is left."""
-        from nearfar.annotation.mturk import Cost, cost_of
-        from nearfar.annotation.mturk_work import judge, list_submissions
+        from nearfar.annotation.external.mturk import Cost, cost_of
+        from nearfar.annotation.external.mturk_work import judge, list_submissions
 
         if not (rule or self.assignment or self.worker):
             raise InputError("which? give --assignment, --worker, or the rule (--good or --bad)")
@@ -249,8 +249,8 @@ class Bonus(Judging):
 
     def run(self) -> None:
         """Look which have had it, and pay the others."""
-        from nearfar.annotation.mturk import Cost, fee_of
-        from nearfar.annotation.mturk_work import list_submissions, send_bonus, submissions_to_pay
+        from nearfar.annotation.external.mturk import Cost, fee_of
+        from nearfar.annotation.external.mturk_work import list_submissions, send_bonus, submissions_to_pay
 
         cents = _cents(self.amount, "amount")
         if not (self.good or self.assignment or self.worker):
@@ -284,7 +284,7 @@ class Extend(AtTurk):
 
     def run(self) -> None:
         """Show the cost, extend."""
-        from nearfar.annotation.mturk_hits import expire_hits, extend_cost, extend_hits, hit_rows
+        from nearfar.annotation.external.mturk_hits import expire_hits, extend_cost, extend_hits, hit_rows
 
         if self.assignments is None and self.hours is None:
             raise InputError("extend: give --assignments, --hours, or both")
@@ -316,7 +316,7 @@ class Expire(AtTurk):
 
     def run(self) -> None:
         """End them."""
-        from nearfar.annotation.mturk_hits import expire_hits, hit_rows
+        from nearfar.annotation.external.mturk_hits import expire_hits, hit_rows
 
         with self.connected() as (project, turk):
             rows = hit_rows(project.engine, turk.sandbox, self.hit)

@@ -16,9 +16,9 @@ class Refresh(OfProject):
 
     def run(self) -> None:
         """Do it, and say what was found."""
-        from nearfar.annotation.applying import apply_settings
-        from nearfar.annotation.counting import recount
-        from nearfar.annotation.refreshing import refresh
+        from nearfar.annotation.projects.applying import apply_settings
+        from nearfar.annotation.queue.counting import recount
+        from nearfar.annotation.queue.refreshing import refresh
 
         with self.opened() as project:
             raised = apply_settings(project.engine, project.settings)

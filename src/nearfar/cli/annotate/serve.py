@@ -17,7 +17,7 @@ from nearfar.cli.annotate.common import OfProject
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
-    from nearfar.annotation.project import Project
+    from nearfar.annotation.projects.project import Project
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Serve(OfProject):
 
     def run(self) -> None:
         """Print where, invite the first admin, serve."""
-        from nearfar.annotation.applying import apply_settings
+        from nearfar.annotation.projects.applying import apply_settings
         from nearfar.annotation.web.app import serve
         from nearfar.annotation.web.protection import Protection
 

@@ -156,7 +156,7 @@ class Block(OfProject):
 
     def run(self) -> None:
         """Block."""
-        from nearfar.annotation.blocking import block_person
+        from nearfar.annotation.queue.blocking import block_person
 
         with self.opened() as project:
             with project.engine.connect() as connection:
@@ -174,7 +174,7 @@ class Unblock(OfProject):
 
     def run(self) -> None:
         """Unblock."""
-        from nearfar.annotation.blocking import unblock_person
+        from nearfar.annotation.queue.blocking import unblock_person
 
         with self.opened() as project:
             with project.engine.connect() as connection:

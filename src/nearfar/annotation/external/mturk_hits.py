@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.mturk import AlreadyDoneError, Cost, Turk, cost_of
-from nearfar.annotation.mturk_plan import DAY, HitPlan
+from nearfar.annotation.external.mturk import AlreadyDoneError, Cost, Turk, cost_of
+from nearfar.annotation.external.mturk_plan import DAY, HitPlan
 from nearfar.annotation.settings import Settings
 from nearfar.errors import InputError
 

@@ -20,14 +20,14 @@ from sqlalchemy.exc import IntegrityError
 
 from nearfar.annotation import schema
 from nearfar.annotation.audit import write_log
-from nearfar.annotation.blocking import ban_reason
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.leasing import next_task
 from nearfar.annotation.people import PERSON_COLUMNS, Person, block, create_person, get_person, person_of
+from nearfar.annotation.queue.blocking import ban_reason
+from nearfar.annotation.queue.leasing import next_task
+from nearfar.annotation.queue.tasks import Task
 from nearfar.annotation.schema import Platform
 from nearfar.annotation.sessions import Session, hash_token, start_session
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.tasks import Task
 from nearfar.errors import InputError
 
 __all__ = [

@@ -14,11 +14,11 @@ from functools import partial
 from sqlalchemy import Connection, Engine, RowMapping, exists, func, insert, or_, select, update
 
 from nearfar.annotation import schema
-from nearfar.annotation.counting import lease_more, lock_pairs, lock_person
 from nearfar.annotation.database import with_retries
+from nearfar.annotation.queue.counting import lease_more, lock_pairs, lock_person
+from nearfar.annotation.queue.tasks import Kind, Task, is_alive, load_task, renewed
+from nearfar.annotation.queue.walking import Walk, not_asked
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.tasks import Kind, Task, is_alive, load_task, renewed
-from nearfar.annotation.walking import Walk, not_asked
 
 __all__ = ["next_task", "release_expired", "release_tasks"]
 

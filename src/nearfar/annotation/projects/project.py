@@ -22,14 +22,20 @@ from sqlalchemy.exc import ArgumentError
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import connect, migrate, transaction
-from nearfar.annotation.images import ImageFolder, image_sizes, match_images
-from nearfar.annotation.lesson_plan import explained, plan_lessons
-from nearfar.annotation.lessons import render_lessons
-from nearfar.annotation.pairs import Pairs, draw_pairs, gold_pairs, read_pairs, without
-from nearfar.annotation.placing import place_poses
-from nearfar.annotation.project_file import NAME, ProjectFile, read_project_file, skeleton_toml, write_project_file
+from nearfar.annotation.projects.images import ImageFolder, image_sizes, match_images
+from nearfar.annotation.projects.lesson_plan import explained, plan_lessons
+from nearfar.annotation.projects.lessons import render_lessons
+from nearfar.annotation.projects.pairs import Pairs, draw_pairs, gold_pairs, read_pairs, without
+from nearfar.annotation.projects.placing import place_poses
+from nearfar.annotation.projects.project_file import (
+    NAME,
+    ProjectFile,
+    read_project_file,
+    skeleton_toml,
+    write_project_file,
+)
+from nearfar.annotation.projects.storing import insert_lessons, insert_pairs, insert_poses
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.storing import insert_lessons, insert_pairs, insert_poses
 from nearfar.datasets import load_labels, load_poses
 from nearfar.errors import InputError
 from nearfar.files import write_text
@@ -246,7 +252,7 @@ def _choose(
             raise InputError(f"pairs: expected {kind}:M, with M pairs of each pose, got {pairs!r}")
         if kind == "random":
             return draw_pairs(usable, int(count), poses.skeleton, rng)
-        from nearfar.annotation.informative import LifterUncertainty, choose_informative
+        from nearfar.annotation.projects.informative import LifterUncertainty, choose_informative
 
         scorer = LifterUncertainty.load(str(lifter))
         return choose_informative(scorer, poses, usable, int(count), rng, progress=progress)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.annotation.mannequin import Part, unit
+from nearfar.annotation.projects.mannequin import Part, unit
 from nearfar.camera import project, world_to_camera
 
 __all__ = ["View", "look_at", "render", "surface_depth"]

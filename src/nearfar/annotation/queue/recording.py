@@ -10,14 +10,14 @@ from typing import Any, Literal, get_args
 from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
 
 from nearfar.annotation import schema
-from nearfar.annotation.counting import PairState, lock_pairs, lock_person, store_pairs
 from nearfar.annotation.database import with_retries
+from nearfar.annotation.queue.counting import PairState, lock_pairs, lock_person, store_pairs
+from nearfar.annotation.queue.stages import stage_after
+from nearfar.annotation.queue.stopping import settle
+from nearfar.annotation.queue.tallies import Given, add_tally
+from nearfar.annotation.queue.tasks import is_alive, renewed
 from nearfar.annotation.schema import Choice, Stage
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.stages import stage_after
-from nearfar.annotation.stopping import settle
-from nearfar.annotation.tallies import Given, add_tally
-from nearfar.annotation.tasks import is_alive, renewed
 from nearfar.errors import InputError
 
 __all__ = ["MOST_EVENTS", "MOST_REVISIONS", "Event", "Feedback", "Reason", "Receipt", "record"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine, select, update
 
 from nearfar.annotation import schema
-from nearfar.annotation.counting import lock_person
 from nearfar.annotation.database import with_retries
+from nearfar.annotation.queue.counting import lock_person
 from nearfar.annotation.schema import Purpose, Stage
 from nearfar.annotation.settings import Settings
 

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.mturk import AlreadyDoneError, Turk, dollars
-from nearfar.annotation.mturk_hits import assignments_of, hit_rows
+from nearfar.annotation.external.mturk import AlreadyDoneError, Turk, dollars
+from nearfar.annotation.external.mturk_hits import assignments_of, hit_rows
 from nearfar.annotation.settings import Settings
 from nearfar.errors import InputError
 from nearfar.study import wilson_interval

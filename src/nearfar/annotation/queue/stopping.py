@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.counting import PairState, in_parts
+from nearfar.annotation.queue.counting import PairState, in_parts
 from nearfar.annotation.settings import Settings
 from nearfar.consensus import SkillFit, SkillModel, Votes, posterior
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from nearfar.annotation.pairs import Pairs
+from nearfar.annotation.projects.pairs import Pairs
 from nearfar.answer_noise import PAPER_CROWD, AnswerNoise
 from nearfar.labels import all_pairs
 from nearfar.lifting import Lifter, load

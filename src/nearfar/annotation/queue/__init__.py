@@ -1,8 +1,8 @@
 """The queue: what people are asked next, and their answers taken in."""
 
-from nearfar.annotation.counting import recount
-from nearfar.annotation.leasing import next_task, release_expired
-from nearfar.annotation.recording import (
+from nearfar.annotation.queue.counting import recount
+from nearfar.annotation.queue.leasing import next_task, release_expired
+from nearfar.annotation.queue.recording import (
     MOST_EVENTS,
     MOST_REVISIONS,
     Event,
@@ -11,8 +11,8 @@ from nearfar.annotation.recording import (
     Receipt,
     record,
 )
-from nearfar.annotation.stages import finish_tutorial, open_tutorial, stage_after
-from nearfar.annotation.tasks import Kind, Question, Task
+from nearfar.annotation.queue.stages import finish_tutorial, open_tutorial, stage_after
+from nearfar.annotation.queue.tasks import Kind, Question, Task
 
 __all__ = [
     "MOST_EVENTS",

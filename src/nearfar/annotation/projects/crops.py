@@ -13,11 +13,11 @@ from PIL import Image, ImageOps
 from sqlalchemy import Connection, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.counting import lock_pairs, lock_person, store_pairs
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.images import UNREADABLE, path_within
-from nearfar.annotation.leasing import release_tasks
-from nearfar.annotation.project import Project
+from nearfar.annotation.projects.images import UNREADABLE, path_within
+from nearfar.annotation.projects.project import Project
+from nearfar.annotation.queue.counting import lock_pairs, lock_person, store_pairs
+from nearfar.annotation.queue.leasing import release_tasks
 from nearfar.errors import InputError
 from nearfar.files import replacing
 

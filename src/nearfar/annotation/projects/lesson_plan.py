@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.annotation.pairs import Pairs
+from nearfar.annotation.projects.pairs import Pairs
 from nearfar.annotation.schema import Purpose
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.texts import Texts, load_texts

@@ -9,12 +9,12 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from nearfar.annotation import people, schema
 from nearfar.annotation.audit import write_log
-from nearfar.annotation.counting import lock_pairs, lock_person, store_pairs
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.leasing import release_tasks
+from nearfar.annotation.queue.counting import lock_pairs, lock_person, store_pairs
+from nearfar.annotation.queue.leasing import release_tasks
+from nearfar.annotation.queue.stopping import settle
 from nearfar.annotation.schema import Platform
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.stopping import settle
 from nearfar.errors import InputError
 
 __all__ = ["Ban", "ban", "ban_reason", "block_person", "lift_ban", "list_bans", "unblock_person"]

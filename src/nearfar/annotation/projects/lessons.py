@@ -15,9 +15,9 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
-from nearfar.annotation.figure import View, look_at, render, surface_depth
-from nearfar.annotation.lesson_plan import can_render, drawn_joints, explain
-from nearfar.annotation.mannequin import Part, body_parts, face_points
+from nearfar.annotation.projects.figure import View, look_at, render, surface_depth
+from nearfar.annotation.projects.lesson_plan import can_render, drawn_joints, explain
+from nearfar.annotation.projects.mannequin import Part, body_parts, face_points
 from nearfar.annotation.schema import Purpose
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.texts import Texts, load_texts
@@ -235,7 +235,7 @@ class _Stage:
             intrinsics=np.stack([scene.view.intrinsics for scene in scenes]).astype(np.float32),
             image_size=np.tile(np.array(SIZE, np.int32), (len(scenes), 1)),
             sequence=Category(np.arange(len(scenes)), tuple(_picture(i) for i in range(len(scenes)))),
-            provenance={"source": "nearfar.annotation.lessons", "intrinsics": "the drawing's"},
+            provenance={"source": "nearfar.annotation.projects.lessons", "intrinsics": "the drawing's"},
         )
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, insert, select
 
 from nearfar.annotation import schema
 from nearfar.annotation.audit import write_log
-from nearfar.annotation.counting import PairState, lock_pairs, store_pairs
 from nearfar.annotation.people import check_text
+from nearfar.annotation.queue.counting import PairState, lock_pairs, store_pairs
 from nearfar.errors import InputError
 
 __all__ = ["ask_more", "close", "make_gold", "reopen"]

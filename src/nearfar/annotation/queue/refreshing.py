@@ -13,10 +13,10 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine, bindparam, or_, select, update
 
 from nearfar.annotation import schema
-from nearfar.annotation.counting import AT_ONCE, PairState, lock_pairs, read_pairs, store_pairs
 from nearfar.annotation.database import upsert, with_retries
+from nearfar.annotation.queue.counting import AT_ONCE, PairState, lock_pairs, read_pairs, store_pairs
+from nearfar.annotation.queue.stopping import MODEL, decide, judge, probabilities, votes_from
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.stopping import MODEL, decide, judge, probabilities, votes_from
 from nearfar.consensus import SkillFit, Votes
 from nearfar.consensus.skill import fit_skill
 

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine, RowMapping, bindparam, case, func, se
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import with_retries
+from nearfar.annotation.queue.tallies import retally
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.tallies import retally
 from nearfar.errors import InputError
 
 __all__ = ["PairState", "lease_more", "lock_pairs", "lock_person", "read_pairs", "recount", "store_pairs"]

@@ -7,10 +7,10 @@ from dataclasses import replace
 from sqlalchemy import Connection, Engine, or_, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.counting import in_parts, lock_pairs, store_pairs
 from nearfar.annotation.database import with_retries
+from nearfar.annotation.queue.counting import in_parts, lock_pairs, store_pairs
+from nearfar.annotation.queue.stopping import decide
 from nearfar.annotation.settings import Settings
-from nearfar.annotation.stopping import decide
 
 __all__ = ["apply_settings"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-from nearfar.annotation.mturk import Cost, cost_of
+from nearfar.annotation.external.mturk import Cost, cost_of
 from nearfar.errors import InputError
 
 __all__ = ["HitPlan"]

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 from tqdm import tqdm
 
 from nearfar.annotation import schema
-from nearfar.annotation.lessons import Lessons
-from nearfar.annotation.pairs import Pairs
-from nearfar.annotation.placing import crop_boxes, usable_joints
+from nearfar.annotation.projects.lessons import Lessons
+from nearfar.annotation.projects.pairs import Pairs
+from nearfar.annotation.projects.placing import crop_boxes, usable_joints
 from nearfar.annotation.schema import Purpose
 from nearfar.annotation.settings import Settings
 from nearfar.errors import InputError

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from nearfar.annotation.leasing import release_expired
 from nearfar.annotation.quality import block_flagged
-from nearfar.annotation.refreshing import is_due, refresh
+from nearfar.annotation.queue.leasing import release_expired
+from nearfar.annotation.queue.refreshing import is_due, refresh
 from nearfar.annotation.settings import Settings
 
 __all__ = ["keep_up", "look_after"]

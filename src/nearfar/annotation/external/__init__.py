@@ -1,0 +1,1 @@
+"""Workers who come from elsewhere: Amazon Mechanical Turk and Prolific."""

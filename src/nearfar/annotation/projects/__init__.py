@@ -1,0 +1,1 @@
+"""Projects: folders with poses, images, pairs to ask about, and lessons."""
