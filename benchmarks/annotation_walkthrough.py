@@ -9,16 +9,14 @@ looks at the numbers. Then the answers are exported and merged, and a lifter is 
 
 The annotators "see" what the poses lifted from the same video say, but for a few mistakes. Writes a picture of each
 page
-at both widths, walkthrough.mp4 (what the desk's screen showed) and walkthrough.json.
+at both widths, walkthrough.mp4 (the desk's screen after each answer) and walkthrough.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
 import json
-import queue
 import random
 import re
 import shutil
@@ -88,7 +86,7 @@ class Camera:
     """Pictures of pages, and a film of one."""
 
     folder: Path
-    frames: queue.SimpleQueue[tuple[float, bytes]] = field(default_factory=queue.SimpleQueue)
+    frames: list[bytes] = field(default_factory=list)
 
     def shoot(self, page: Page, name: str) -> None:
         """A picture of the whole page at both widths; the page keeps its own."""
@@ -100,30 +98,16 @@ class Camera:
         page.set_viewport_size(own or {"width": 1280, "height": 800})
 
     def film(self, page: Page) -> None:
-        """Keep what the page shows from now on."""
-        session = page.context.new_cdp_session(page)
-
-        def arrived(event: dict[str, Any]) -> None:
-            self.frames.put((event["metadata"]["timestamp"], base64.b64decode(event["data"])))
-            session.send("Page.screencastFrameAck", {"sessionId": event["sessionId"]})
-
-        session.on("Page.screencastFrame", arrived)
-        session.send("Page.startScreencast", {"format": "jpeg", "quality": 80, "maxWidth": 1280, "maxHeight": 800})
+        """Add what the page shows now to the film."""
+        self.frames.append(page.screenshot(type="jpeg", quality=85))
 
     def write(self, path: Path) -> None:
-        """The film, at 10 frames a second."""
-        frames = [self.frames.get() for _ in range(self.frames.qsize())]
+        """The film, two pictures a second."""
         with av.open(path, "w") as container:
-            stream = container.add_stream("libx264", rate=10)
-            stream.width, stream.height, stream.pix_fmt = 1280, 800, "yuv420p"
-            at = frames[0][0]
-            for (_, data), (until, _) in zip(frames, [*frames[1:], (frames[-1][0] + 1, b"")], strict=True):
-                picture = Image.new("RGB", (1280, 800), "white")
-                picture.paste(Image.open(BytesIO(data)).convert("RGB"))
-                frame = av.VideoFrame.from_image(picture)
-                while at <= until:
-                    container.mux(stream.encode(frame))
-                    at += 0.1
+            stream = container.add_stream("libx264", rate=2)
+            stream.width, stream.height, stream.pix_fmt = *WIDTHS["desk"], "yuv420p"
+            for data in self.frames:
+                container.mux(stream.encode(av.VideoFrame.from_image(Image.open(BytesIO(data)).convert("RGB"))))
             container.mux(stream.encode())
 
 
@@ -133,16 +117,24 @@ class Eyes:
     def __init__(self, project: Path, depth: np.ndarray, seed: int) -> None:
         self.engine, self.depth, self.random = open_project(project).engine, depth, random.Random(seed)
 
-    def answer(self, question: int) -> str:
-        """The choice for a question."""
-        pair, asked = schema.pair.c, schema.question.c
+    def look(self, name: str, number: int) -> tuple[int, str, str]:
+        """Question of that number in the task that somebody has, the task's kind, and what to say."""
+        asked, pair, task = schema.question.c, schema.pair.c, schema.task.c
+        columns = asked.id, task.kind, pair.pose_id, pair.joint_a, pair.joint_b, pair.truth, asked.swapped
         query = (
-            sa.select(pair.pose_id, pair.joint_a, pair.joint_b, pair.truth, asked.swapped)
+            sa.select(*columns)
             .join_from(schema.question, schema.pair)
-            .where(asked.id == question)
+            .join(schema.task, task.id == asked.task_id)
+            .join(schema.person, schema.person.c.id == asked.person_id)
+            .where(schema.person.c.name == name)
+            .order_by(task.id.desc(), asked.position)
+            .limit(200)
         )
         with self.engine.connect() as connection:
-            row = connection.execute(query).one()
+            row = connection.execute(query).all()[number - 1]
+        return row.id, row.kind, self._choice(row)
+
+    def _choice(self, row: Any) -> str:
         relation = row.truth
         if relation is None:
             difference = self.depth[row.pose_id, row.joint_a] - self.depth[row.pose_id, row.joint_b]
@@ -159,38 +151,26 @@ class Eyes:
 class Worker:
     """Somebody with a keyboard and a browser."""
 
-    def __init__(self, browser: Browser, where: str, eyes: Eyes, lock_ms: int) -> None:
+    def __init__(self, browser: Browser, name: str, where: str, eyes: Eyes, lock_ms: int) -> None:
         width, height = WIDTHS[where]
         self.context = browser.new_context(viewport={"width": width, "height": height}, has_touch=where == "phone")
         self.page = self.context.new_page()
-        self.eyes, self.lock_ms = eyes, lock_ms
-        self.task: dict[str, Any] = {}
+        self.name, self.eyes, self.lock_ms = name, eyes, lock_ms
         self.pressed: dict[int, str] = {}
-        self.page.on("response", self._note)
         self.problems: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
 
-    def _note(self, response: Any) -> None:
-        if response.url.endswith("/api/task") and response.ok:
-            with contextlib.suppress(Exception):  # the page may be gone before its body is read
-                self.task = response.json()["task"] or self.task
-
-    def current(self) -> dict[str, Any]:
-        """The question shown, found by its number."""
-        number = int(re.findall(r"\d+", self.page.inner_text("#progress"))[0])
-        return dict(self.task["questions"][number - 1])
-
-    def press(self) -> int:
-        """Answer the question shown; its id."""
+    def press(self) -> str:
+        """Answer the question shown; the kind of its task."""
         page = self.page
         page.wait_for_selector("#choices button:not([aria-disabled=true])", state="visible")
         page.wait_for_timeout(self.lock_ms + 80)
-        question = self.current()["id"]
-        choice = self.eyes.answer(question)
+        number = int(re.findall(r"\d+", page.inner_text("#progress"))[0])
+        question, kind, choice = self.eyes.look(self.name, number)
         page.keyboard.press(KEY[choice])
         self.pressed[question] = choice
-        return int(question)
+        return kind
 
 
 def arrive(page: Page, link: str, name: str | None = None) -> None:
@@ -225,9 +205,11 @@ def learn(worker: Worker, camera: Camera | None, reading_seconds: int) -> None:
         if camera and not worker.pressed:
             page.wait_for_timeout(worker.lock_ms + 300)
             camera.shoot(page, "practice-question")
-        worker.press()
+        kind = worker.press()
         page.wait_for_timeout(150)
-        if worker.task["kind"] == "practice":
+        if camera:
+            camera.film(page)
+        if kind == "practice":
             page.wait_for_selector("#feedback:not([hidden])")
             page.wait_for_selector("#feedback-go:visible")
             if camera and not shown:
@@ -256,6 +238,8 @@ def work(worker: Worker, answers: int, camera: Camera | None) -> dict[str, int]:
             camera.shoot(page, "question")
         worker.press()
         given += 1
+        if camera:
+            camera.film(page)
         if given in (answers // 4, answers // 2) and page.is_visible("#work"):
             page.keyboard.press("z")
             given, undone = given - 1, undone + 1
@@ -302,7 +286,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {}
     with served(project, out / "server.log") as (address, link), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=options.chromium, args=list(CHROMIUM))
-        admin = Worker(browser, "desk", Eyes(project, depth, 0), 0)
+        admin = Worker(browser, "Ada", "desk", Eyes(project, depth, 0), 0)
         admin.page.goto(address)
         camera.shoot(admin.page, "entry")
         admin.page.goto(link)
@@ -310,12 +294,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         arrive(admin.page, link, "Ada")
         workers = []
         for i, (name, where) in enumerate((("Ben", "desk"), ("Chris", "phone"))):
-            worker = Worker(browser, where, Eyes(project, depth, i + 1), options.lock_ms)
+            worker = Worker(browser, name, where, Eyes(project, depth, i + 1), options.lock_ms)
             workers.append((name, worker))
             invited = invite(admin.page, name)
             if i == 0:
                 camera.shoot(admin.page, "admin-link")
-                camera.film(worker.page)
             arrive(worker.page, invited, name)
             learn(worker, camera if i == 0 else None, 3)
             report[name] = work(worker, options.answers, camera if i == 0 else None)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from nearfar.consensus import SimulatedCrowd, merge, simulate_answers
+from nearfar.consensus import SimulatedCrowd, SkillModel, merge, simulate_answers
 from nearfar.datasets.cmu_benchmark import benchmark_labels, load_benchmark
 from nearfar.evaluation import evaluate, order_accuracy
 from nearfar.files import write_text
@@ -178,7 +178,7 @@ def crowd_labels(poses: PoseSet, images: int, answers: int, seed: int) -> tuple[
     part = poses.select(np.sort(rng.permutation(len(poses))[:images]))
     pairs = random_pairs(part.skeleton, images, PAIRS, rng)
     crowd = SimulatedCrowd(answers_per_pair=answers, workers=max(60, images // 50))
-    labels = merge(simulate_answers(part, pairs, crowd, rng)).labels
+    labels = merge(simulate_answers(part, pairs, crowd, rng), SkillModel()).labels
     depth = np.asarray(part.joints)[..., 2]
     difference = depth[labels.pose, labels.pair[:, 0]] - depth[labels.pose, labels.pair[:, 1]]
     told = labels.relation != 0

@@ -353,9 +353,11 @@ def test_marks_are_where_the_joints_are(enter: Enter, studio: Server) -> None:
     this = next(one for one in told if one["id"] == question)
     places = "() => { const box = document.querySelector('#holder img').getBoundingClientRect(); const at = document.querySelector('#picture').getBoundingClientRect(); return [...document.querySelectorAll('#marks .dot')].map(dot => [(Number(dot.getAttribute('cx')) + at.x - box.x) / box.width, (Number(dot.getAttribute('cy')) + at.y - box.y) / box.height]); }"
     wanted = [[this[letter]["x"] / this["width"], this[letter]["y"] / this["height"]] for letter in "ab"]
-    for key in ("0", "+"):
-        page.keyboard.press(key)
-        assert page.evaluate(places) == [pytest.approx(place, abs=2e-3) for place in wanted]
+    wanted = [pytest.approx(place, abs=2e-3) for place in wanted]
+    page.keyboard.press("0")
+    assert page.evaluate(places) == wanted
+    page.keyboard.press("+")  # about the middle of the two: what is far from it may leave the picture
+    assert all(place in wanted for place in page.evaluate(places))
 
 
 def test_two_fingers_zoom(enter: Enter) -> None:

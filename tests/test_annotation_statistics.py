@@ -9,11 +9,11 @@ from annotation_samples import NOW, SETTINGS, fill, key, nearer
 from sqlalchemy import Engine, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.database import connect, migrate, transaction
+from nearfar.annotation.database import connect, migrate
 from nearfar.annotation.queue import Event, next_task, record
 from nearfar.annotation.queue.blocking import block_person
 from nearfar.annotation.queue.refreshing import refresh
-from nearfar.annotation.statistics import Dashboard, dashboard, disputed_pairs, gold_failures, progress
+from nearfar.annotation.statistics import Dashboard, dashboard, gold_failures, progress
 
 PRICED = replace(SETTINGS, price_per_answer=0.02, images_per_task=4, pairs_per_image=3)
 
@@ -104,25 +104,6 @@ def test_gold_failures_are_told_the_way_round_of_the_pair(engine: Engine) -> Non
         assert gold_failures(connection, most=1)[0].said is None
 
 
-def test_disputed_pairs_are_paged_by_their_risk(engine: Engine) -> None:
-    fill(engine, poses=5, pairs=2, people=0)
-    with transaction(engine) as connection:
-        for id_ in range(1, 10):
-            risk = (id_ % 4) / 10
-            connection.execute(
-                sa.update(schema.pair).where(schema.pair.c.id == id_).values(probability=1 - risk, risk=risk)
-            )
-    with engine.connect() as connection:
-        whole = disputed_pairs(connection)
-        assert len(whole) == 9, "one has no risk yet"
-        assert [one.risk for one in whole] == sorted((one.risk for one in whole), reverse=True)
-        pages, after = [], None
-        while page := disputed_pairs(connection, most=2, after=after):
-            pages += page
-            after = (page[-1].risk, page[-1].pair_id)
-        assert pages == whole
-
-
 def test_statistics_read_no_answers(engine: Engine) -> None:
     fill(engine, poses=2, pairs=3, people=1)
     say(engine, 1, "a", NOW, 1)
@@ -131,5 +112,4 @@ def test_statistics_read_no_answers(engine: Engine) -> None:
     look(engine, NOW)
     with engine.connect() as connection:
         progress(connection)
-        disputed_pairs(connection)
     assert not [one for one in statements if "answer." in one or "FROM question" in one]

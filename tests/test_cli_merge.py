@@ -14,7 +14,7 @@ import pytest
 
 from nearfar.cli import main
 from nearfar.cli.merge import Merge, MethodName
-from nearfar.consensus import METHOD_NAMES, SimulatedCrowd, merge, method, simulate_answers
+from nearfar.consensus import METHOD_NAMES, SimulatedCrowd, SkillModel, merge, method, simulate_answers
 from nearfar.datasets import load_labels, save_labels
 from nearfar.labels import RelativeLabels, random_pairs
 from nearfar.poses import Category, PoseSet
@@ -139,7 +139,7 @@ def test_what_cannot_be_merged(folder, tmp_path, capsys):
     empty.write_text("pose,joint_a,joint_b,relation,annotator\n")
     message = fails(capsys, "merge", empty, *out, "--skeleton", "lsp14")
     assert "empty.csv: no answers in it" in message
-    save_labels(merge(answers).labels, tmp_path / "merged.csv")
+    save_labels(merge(answers, SkillModel()).labels, tmp_path / "merged.csv")
     message = fails(capsys, "merge", tmp_path / "merged.csv", *out)
     assert "merged.csv: labels that are merged already; expected raw answers" in message
     save_labels(dataclasses.replace(answers, skeleton=get_skeleton("coco17")), tmp_path / "coco.parquet")

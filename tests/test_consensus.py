@@ -206,13 +206,13 @@ def test_more_answers_come_near_to_a_full_fit(name):
 
 def test_old_answers_do_not_rule_new_ones():
     _, answers = crowd_answers(SimulatedCrowd(workers=30), poses=60)
-    merged = merge(answers.select(answers.pose < 10))
+    merged = merge(answers.select(answers.pose < 10), SkillModel())
     for pose in range(10, 60):
         merged = merged.update(answers.select(answers.pose == pose))
     assert merged.fitted > len(answers) / 1.5  # everything was fitted again when there was much more
-    np.testing.assert_allclose(merged.labels.probability, merge(answers).labels.probability, atol=0.1)
-    nothing = merge(answers.select(slice(0, 0))).update(answers)
-    same_labels(nothing, merge(answers))
+    np.testing.assert_allclose(merged.labels.probability, merge(answers, SkillModel()).labels.probability, atol=0.1)
+    nothing = merge(answers.select(slice(0, 0)), SkillModel()).update(answers)
+    same_labels(nothing, merge(answers, SkillModel()))
     same_labels(merged.update(answers.select(slice(0, 0))), merged)
     with pytest.raises(InputError, match="cannot take in answers on 'lsp14'"):
         merged.update(RelativeLabels(get_skeleton("lsp14"), answers.pose[:1], np.array([[0, 1]]), answers.relation[:1]))
@@ -276,7 +276,7 @@ def test_two_coins_see_the_one_who_always_takes_the_first():
 def test_with_difficulty_the_probabilities_mean_what_they_say(noise):
     poses, answers = crowd_answers(SimulatedCrowd(noise=noise, spammers=0.1), poses=800)
     score = {}
-    for name, merged in {"plain": merge(answers, PLAIN), "levels": merge(answers)}.items():
+    for name, merged in {"plain": merge(answers, PLAIN), "levels": merge(answers, SkillModel())}.items():
         right = merged.labels.relation == truth_of(poses, merged.labels)
         sure = 1 - merged.labels.risk
         score[name] = -np.log(np.where(right, sure, 1 - sure)).mean()
@@ -293,14 +293,14 @@ def test_skill_beats_majority_where_workers_are_careless():
     )
     share = {
         name: (merged.labels.relation == truth_of(poses, merged.labels)).mean()
-        for name, merged in {"majority": majority(answers), "skill": merge(answers)}.items()
+        for name, merged in {"majority": majority(answers), "skill": merge(answers, SkillModel())}.items()
     }
     assert 1 - share["skill"] < 0.75 * (1 - share["majority"])  # a quarter of its mistakes fewer
 
 
 def test_merged_labels_are_saved_and_read(tmp_path):
     _, answers = crowd_answers(SimulatedCrowd(workers=8), poses=20)
-    labels = merge(answers).labels
+    labels = merge(answers, SkillModel()).labels
     labels.save(tmp_path / "merged.parquet")
     read = RelativeLabels.load(tmp_path / "merged.parquet")
     np.testing.assert_array_equal(read.relation, labels.relation)
@@ -312,9 +312,9 @@ def test_merged_labels_are_saved_and_read(tmp_path):
 def test_what_cannot_be_merged_is_refused():
     answers = answers_of([(0, 1, 2, 1, "a")])
     with pytest.raises(InputError, match="expected raw answers, got labels that are merged already"):
-        merge(merge(answers).labels.__class__(**{**vars(majority(answers).labels), "annotator": np.array(["a"])}))
+        merge(dataclasses.replace(majority(answers).labels, annotator=np.array(["a"])), SkillModel())
     with pytest.raises(InputError, match="needs to know who answered"):
-        merge(answers_of([(0, 1, 2, 1, "a")], annotators=False))
+        merge(answers_of([(0, 1, 2, 1, "a")], annotators=False), SkillModel())
     for changes, message in (
         ({"coins": 3}, "coins must be 1 or 2"),
         ({"visibility": ()}, "visibility must be levels"),
@@ -329,7 +329,7 @@ def test_what_cannot_be_merged_is_refused():
 
 def test_no_answers_make_no_labels():
     empty = answers_of([(0, 1, 2, 1, "a")]).select(slice(0, 0))
-    assert len(majority(empty).labels) == len(merge(empty).labels) == 0
+    assert len(majority(empty).labels) == len(merge(empty, SkillModel()).labels) == 0
 
 
 def test_the_simulated_crowd_is_as_it_was_asked_to_be():

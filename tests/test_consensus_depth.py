@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nearfar.answer_noise import AnswerNoise
-from nearfar.consensus import DepthModel, Majority, SimulatedCrowd, merge, simulate_answers
+from nearfar.consensus import DepthModel, Majority, SimulatedCrowd, SkillModel, merge, simulate_answers
 from nearfar.consensus.incidence import Incidence, ranges
 from nearfar.consensus.propagation import DepthPrior, Factors, beliefs, propagate
 from nearfar.consensus.thurstone import HALF, NODES, WEIGHTS, Judges, cumulative
@@ -212,7 +212,7 @@ def test_it_is_right_more_often_than_methods_that_read_pairs_apart(careless):
         name: 1 - right(poses, labels).mean()
         for name, labels in {
             "depth": merged.labels,
-            "lean": merge(answers).labels,
+            "lean": merge(answers, SkillModel()).labels,
             "majority": merge(answers, Majority()).labels,
         }.items()
     }
@@ -303,7 +303,7 @@ def test_all_pairs_of_a_pose():
     poses, rng = shown(25)
     crowd = SimulatedCrowd(workers=8, spammers=0, noise=AnswerNoise("probit", 150), answers_per_pair=2)
     answers = simulate_answers(poses, random_pairs(H36M, 25, 136, rng), crowd, rng)
-    merged, apart = merge(answers, DepthModel()), merge(answers)
+    merged, apart = merge(answers, DepthModel()), merge(answers, SkillModel())
     assert np.isfinite(merged.labels.probability).all()
     assert 1 - right(poses, merged.labels).mean() < 0.6 * (1 - right(poses, apart.labels).mean())
 
@@ -332,7 +332,7 @@ def test_little_and_odd_answers():
     assert len(empty.labels) == 0
     assert empty.depth.probability_of([0], [[0, 1]]) == pytest.approx(0.5)
     assert empty.depth.depths().depth.shape == (0, 3)
-    assert merge(table([(5, 0, 1, 1, "a")])).depth is None
+    assert merge(table([(5, 0, 1, 1, "a")]), SkillModel()).depth is None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from nearfar.answer_noise import AnswerNoise
 from nearfar.camera import world_to_camera
 from nearfar.cli import main
-from nearfar.consensus import Majority, SimulatedCrowd, merge, simulate_answers
+from nearfar.consensus import Majority, SimulatedCrowd, SkillModel, merge, simulate_answers
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels, random_pairs
 from nearfar.poses import Category, PoseSet
@@ -207,8 +207,8 @@ def test_the_report_counts_what_was_answered(studied):
     assert hardest["sequence"] == f"clip {hardest['pose'] % 3}"
     by_bins = sum(record["answers"] for record in report["single"]["by_difference"])
     assert by_bins == report["single"]["answers"] == len(answers)
-    for name, method in (("majority", lambda answers: merge(answers, Majority())), ("skill", merge)):
-        labels = method(answers).labels
+    for name, model in (("majority", Majority()), ("skill", SkillModel())):
+        labels = merge(answers, model).labels
         truth = np.sign(depth[labels.pose, labels.pair[:, 0]] - depth[labels.pose, labels.pair[:, 1]])
         decided = labels.relation != 0
         assert report["merged"][name]["accuracy"] == pytest.approx((labels.relation == truth)[decided].mean())
@@ -260,7 +260,7 @@ def test_what_cannot_be_studied_is_refused():
     with pytest.raises(InputError, match=r"rows 0\.\.4"):
         study_answers(answers, poses.select(slice(0, 5)))
     with pytest.raises(InputError, match="merged already"):
-        study_answers(merge(answers).labels, poses)
+        study_answers(merge(answers, SkillModel()).labels, poses)
     with pytest.raises(InputError, match="no answer about two joints of known"):
         study_answers(dataclasses.replace(answers, relation=np.zeros_like(answers.relation)), poses)
 
@@ -292,7 +292,7 @@ def test_the_crowd_is_one_rater_more(studied):
     _, answers, experts, report = studied
     result = report["experts"]
     assert result["raters"] == ["worker 1", "worker 2", "worker 3", "crowd"]
-    merged = merge(answers).labels
+    merged = merge(answers, SkillModel()).labels
     own = experts.annotator == "worker 2"
     said = experts.select(own)
     crowd_said = relations_of(merged, said.pose, said.pair)
@@ -335,7 +335,7 @@ def test_by_risk_goes_from_easy_to_hard():
 
 def test_figures_are_drawn(tmp_path, studied):
     poses, answers, _, report = studied
-    labels = merge(answers).labels
+    labels = merge(answers, SkillModel()).labels
     save_figure(user_study_figure(report, "a study"), tmp_path / "study.png")
     save_figure(response_time_figure(report, "times"), tmp_path / "times.svg")
     save_figure(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, func, select
 
 from nearfar.annotation import schema
 from nearfar.annotation.quality import Share, median_ms, share_of
@@ -16,13 +16,11 @@ from nearfar.annotation.settings import Settings
 
 __all__ = [
     "Dashboard",
-    "Disputed",
     "GoldFailure",
     "Hour",
     "Progress",
     "TimeBin",
     "dashboard",
-    "disputed_pairs",
     "gold_failures",
     "progress",
 ]
@@ -126,28 +124,6 @@ class GoldFailure:
     purpose: schema.Purpose
 
 
-@dataclass(frozen=True)
-class Disputed:
-    """A pair about which people disagree, or which is too close to call.
-
-    Attributes:
-        pair_id, pose_id, joint_a, joint_b: the pair.
-        probability: that joint_b is nearer.
-        risk: that the likelier label is wrong.
-        answered: answers that count.
-        closed: why it is asked no more; None while it is.
-    """
-
-    pair_id: int
-    pose_id: int
-    joint_a: int
-    joint_b: int
-    probability: float
-    risk: float
-    answered: int
-    closed: str | None
-
-
 def dashboard(connection: Connection, settings: Settings, now: float) -> Dashboard:
     """Read everything at a glance: some tenths of a second for a million pairs, so keep it for some seconds."""
     person, tally, merging = schema.person, schema.tally, schema.merging
@@ -237,35 +213,6 @@ def gold_failures(connection: Connection, *, most: int = 50, before: int | None 
         swapped = values.pop("swapped")
         failures.append(GoldFailure(**values, said=-said if swapped and said is not None else said))
     return failures
-
-
-def disputed_pairs(connection: Connection, *, most: int = 50, after: tuple[float, int] | None = None) -> list[Disputed]:
-    """Pairs of work by their risk, the highest first.
-
-    Args:
-        connection: to the database.
-        most: how many.
-        after: risk and number of the last pair of the page before.
-    """
-    pair = schema.pair
-    columns = (
-        pair.c.pose_id,
-        pair.c.joint_a,
-        pair.c.joint_b,
-        pair.c.probability,
-        pair.c.risk,
-        pair.c.answered,
-        pair.c.closed,
-    )
-    query = (
-        select(pair.c.id.label("pair_id"), *columns)
-        .where(schema.merged)
-        .order_by(pair.c.risk.desc(), pair.c.id.desc())
-        .limit(most)
-    )
-    if after is not None:
-        query = query.where(tuple_(pair.c.risk, pair.c.id) < tuple_(*after))
-    return [Disputed(**row) for row in connection.execute(query).mappings()]
 
 
 def _hours(connection: Connection, now: float) -> tuple[Hour, ...]:

@@ -126,7 +126,7 @@ class Consensus:
         ]
 
 
-def merge(answers: RelativeLabels, model: Model | None = None) -> Consensus:
+def merge(answers: RelativeLabels, model: Model) -> Consensus:
     """Merge answers, one label a pair and pose.
 
     "Can't tell" never counts. "Same depth" counts half for either side in a majority vote, says that depths are near in
@@ -134,13 +134,11 @@ def merge(answers: RelativeLabels, model: Model | None = None) -> Consensus:
 
     Args:
         answers: raw answers; with annotators, unless they are to be merged by a majority vote.
-        model: `Majority`, `SkillModel`, `Glad` or `DepthModel`; by default `SkillModel()`: one skill a worker, and
-            pairs of differing difficulty.
+        model: `Majority`, `SkillModel`, `Glad` or `DepthModel`, or what `method` calls by a name.
 
     Raises:
         InputError: merged labels, or answers that do not say who gave them where the model wants to know.
     """
-    model = SkillModel() if model is None else model
     _check_names(answers, model)
     return _merge(votes_of(answers), answers.skeleton, model, dict(answers.provenance))
 

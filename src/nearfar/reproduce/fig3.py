@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nearfar.answer_noise import AnswerNoise
-from nearfar.consensus import Majority, SimulatedCrowd, merge, simulate_answers
+from nearfar.consensus import Majority, SimulatedCrowd, SkillModel, merge, simulate_answers
 from nearfar.labels import RelativeLabels, random_pairs
 from nearfar.poses import PoseSet
 from nearfar.reproduce.fig2 import IMAGES, PAIRS, some_poses
@@ -64,7 +64,7 @@ def fig3(
             f"simulated experts, certain from {EXPERTS.noise.scale_mm:g} mm, on {EXPERT_IMAGES} images"
         )
     labels.check_poses(poses)
-    merged = merge(labels).labels if labels.kind == "answers" else labels
+    merged = merge(labels, SkillModel()).labels if labels.kind == "answers" else labels
     right, compared_with = _worth(merged, poses, experts)
     report: dict[str, Any] = {
         "simulated": simulated,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nearfar.consensus import SimulatedCrowd, merge, simulate_answers
+from nearfar.consensus import SimulatedCrowd, SkillModel, merge, simulate_answers
 from nearfar.datasets.cmu_benchmark import load_benchmark
 from nearfar.datasets.h36m import find_cameras, load_h36m
 from nearfar.datasets.mocap import CMU_ACKNOWLEDGEMENT
@@ -172,7 +172,7 @@ def photos(folder: str | None) -> Photos:
         poses = poses.select(np.sort(rng.permutation(len(poses))[:PHOTOS]))
         pairs = random_pairs(poses.skeleton, len(poses), PAIRS_A_PHOTO, rng)
         seen.append(poses)
-        labels.append(merge(simulate_answers(poses, pairs, SimulatedCrowd(), rng)).labels)
+        labels.append(merge(simulate_answers(poses, pairs, SimulatedCrowd(), rng), SkillModel()).labels)
     unseen = [dataclasses.replace(poses, joints=None, mean_limb_lengths=None) for poses in seen]
     title = "a stand-in for LSP: 1,000 + 1,000 synthetic poses, answers of a simulated crowd, merged"
     return Photos(title, unseen[0], unseen[1], labels[0], labels[1], seen[1])

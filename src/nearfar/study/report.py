@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.answer_noise import PAPER_CROWD, compare_noise, log_likelihood
-from nearfar.consensus import Consensus, Majority, Votes, merge, votes_of
+from nearfar.consensus import Consensus, Majority, SkillModel, Votes, merge, votes_of
 from nearfar.consensus.merging import FINISHED_RISK
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
@@ -110,7 +110,7 @@ def study_answers(
         raise InputError("study: no answer about two joints of known and different depth")
     merged = {"majority": merge(answers, Majority())}
     if answers.annotator is not None:
-        merged["skill"] = merge(answers)
+        merged["skill"] = merge(answers, SkillModel())
     best = merged.get("skill", merged["majority"])
     right = np.where(truth.known, best.labels.relation * truth.difference > 0, np.nan)
     report: dict[str, Any] = {
