@@ -224,7 +224,8 @@ def learn(worker: Worker, camera: Camera | None, reading_seconds: int) -> None:
 
 def work(worker: Worker, answers: int, camera: Camera | None) -> dict[str, int]:
     """Answer by keyboard, with an undo and a reload in the middle."""
-    page, given, undone, reloads = worker.page, 0, 0, 0
+    page, given, reloads = worker.page, 0, 0
+    undo_at = [answers // 2, answers // 4]
     page.goto(page.url.split("/result")[0] + "/ask")
     while given < answers:
         page.wait_for_selector("#work:not([hidden]), #notice-go:visible")
@@ -240,14 +241,15 @@ def work(worker: Worker, answers: int, camera: Camera | None) -> dict[str, int]:
         given += 1
         if camera:
             camera.film(page)
-        if given in (answers // 4, answers // 2) and page.is_visible("#work"):
+        if undo_at and given == undo_at[-1] and page.is_visible("#work"):
             page.keyboard.press("z")
-            given, undone = given - 1, undone + 1
+            undo_at.pop()
+            given -= 1
         if given == answers // 3 and reloads == 0:
             page.reload()
             reloads += 1
     page.wait_for_timeout(1500)
-    return {"answers": given, "undone": undone, "reloads": reloads}
+    return {"answers": given, "undone": 2 - len(undo_at), "reloads": reloads}
 
 
 def invite(page: Page, name: str) -> str:
