@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.database import connect, migrate, transaction
-from nearfar.annotation.queue import Event, next_task, record, recount, refreshing
+from nearfar.annotation.database import connect, migrate, transaction, with_retries
+from nearfar.annotation.queue import Event, next_task, overrides, record, recount, refreshing
+from nearfar.annotation.queue.blocking import block_person
 from nearfar.annotation.queue.counting import PairState
 from nearfar.annotation.queue.refreshing import CLAIM_SECONDS, agreement_of, is_due, refresh
 from nearfar.annotation.queue.stopping import decide, probabilities, votes_from
@@ -55,7 +56,7 @@ def pairs(engine: Engine) -> list[sa.Row]:
 
 
 def state(**values: object) -> PairState:
-    return PairState(**{"id": 1, "purpose": "work", "wanted": 2, "answered": 0, "leased": 0, "closed": None, "probability": None, "risk": None, **values})  # fmt: skip
+    return PairState(**{"id": 1, "purpose": "work", "wanted": 2, "least": 0, "answered": 0, "leased": 0, "closed": None, "probability": None, "risk": None, **values})  # fmt: skip
 
 
 def test_a_fixed_number_of_answers() -> None:
@@ -112,6 +113,36 @@ def test_coin_tossers_are_asked_to_the_most(engine: Engine) -> None:
     found = pairs(engine)
     assert all(pair.closed in ("risk", "most") for pair in found)
     assert any(pair.closed == "most" and pair.answered == RISKY.most_answers for pair in found)
+
+
+def test_what_an_admin_asks_for_is_asked_however_sure_the_label_is(engine: Engine) -> None:
+    fill(engine, poses=8, pairs=3, people=8)
+    work(engine, RISKY, dict.fromkeys(range(1, 7), 1.0))
+    refresh(engine, RISKY, clock=lambda: NOW)
+    more, again = [pair for pair in pairs(engine) if pair.closed == "risk"][:2]
+    with_retries(engine, lambda connection: overrides.ask_more(connection, more.id, 2, NOW))
+    with_retries(engine, lambda connection: overrides.reopen(connection, again.id, NOW))
+    refresh(engine, RISKY, clock=lambda: NOW + 100)
+    found = {pair.id: pair for pair in pairs(engine)}
+    assert found[more.id].closed is found[again.id].closed is None, "merging leaves what an admin wants"
+    work(engine, RISKY, dict.fromkeys((7, 8), 1.0), now=NOW + 200, seed=1)
+    found = {pair.id: pair for pair in pairs(engine)}
+    assert (found[more.id].closed, found[again.id].closed) == ("risk", "risk")
+    assert found[more.id].answered >= max(more.wanted, more.answered) + 2
+    assert found[again.id].answered > again.answered
+    assert recount(engine, RISKY) == 0
+
+
+def test_nothing_is_known_of_a_pair_whose_answers_count_no_more(engine: Engine) -> None:
+    fill(engine, poses=2, pairs=3, people=2, wanted=1)
+    settings = replace(SETTINGS, answers=1)
+    work(engine, settings, {1: 1.0})
+    refresh(engine, settings, clock=lambda: NOW)
+    assert all(pair.probability is not None for pair in pairs(engine))
+    block_person(engine, settings, 1, "spam", NOW + 1)
+    assert {(pair.closed, pair.answered, pair.probability, pair.risk) for pair in pairs(engine)} == {
+        (None, 0, None, None)
+    }
 
 
 def test_merging_tells_the_skilled_from_the_careless_and_opens_what_they_closed(engine: Engine) -> None:

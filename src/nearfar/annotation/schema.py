@@ -157,6 +157,7 @@ pair = Table(
         "shuffle", Integer, nullable=False, default=0
     ),  # order among equal priorities, drawn at random for each pose
     Column("wanted", Integer, nullable=False),  # answers wanted at present
+    Column("least", Integer, nullable=False, default=0),  # answers that an admin wants, however small the risk
     Column("answered", Integer, nullable=False, default=0),  # live answers of people who are not blocked
     Column("leased", Integer, nullable=False, default=0),  # questions given out and neither answered nor released
     Column("need", Integer, nullable=False),  # max(0, wanted - answered - leased) while open, 0 when closed

@@ -32,6 +32,7 @@ class PairState:
     id: int
     purpose: schema.Purpose
     wanted: int
+    least: int
     answered: int
     leased: int
     closed: str | None
@@ -79,7 +80,7 @@ def store_pairs(connection: Connection, pairs: Collection[PairState]) -> None:
     """Write locked pairs."""
     if not pairs:
         return
-    names = ("wanted", "answered", "leased", "need", "closed", "probability", "risk")
+    names = ("wanted", "least", "answered", "leased", "need", "closed", "probability", "risk")
     table = schema.pair
     query = (
         update(table).where(table.c.id == bindparam("row")).values({name: bindparam(f"new_{name}") for name in names})

@@ -30,7 +30,7 @@ def ask_more(connection: Connection, pair_id: int, more: int, now: float, *, by:
     wanted = max(pair.wanted, pair.answered) + more
     if wanted > MOST_WANTED:
         raise InputError(f"pair {pair_id}: {wanted} answers are more than {MOST_WANTED}")
-    store_pairs(connection, [replace(pair, wanted=wanted, closed=None)])
+    store_pairs(connection, [replace(pair, wanted=wanted, least=wanted, closed=None)])
     write_log(connection, now, by, "asked more", f"pair {pair_id}", more=more)
 
 
@@ -52,8 +52,8 @@ def reopen(connection: Connection, pair_id: int, now: float, *, by: int | None =
         InputError: no such pair.
     """
     pair = _lock(connection, pair_id, ("work", "gold"))
-    wanted = max(pair.wanted, pair.answered + 1) if pair.purpose == "work" else pair.wanted
-    store_pairs(connection, [replace(pair, wanted=wanted, closed=None)])
+    least = pair.answered + 1 if pair.purpose == "work" else 0
+    store_pairs(connection, [replace(pair, wanted=max(pair.wanted, least), least=max(pair.least, least), closed=None)])
     write_log(connection, now, by, "pair reopened", f"pair {pair_id}")
 
 

@@ -34,15 +34,17 @@ Array = npt.NDArray[np.float64]
 def decide(pair: PairState, settings: Settings) -> PairState:
     """Close a pair, open it again, or ask for one answer more, by its answers and its risk.
 
-    What an admin closed stays so, and what has no image; pairs with known answers are never closed.
+    What an admin closed stays so, and what has no image; pairs with known answers are never closed. What an admin
+    asked more answers of is not closed before it has them (`PairState.least`).
     """
     if pair.purpose != "work" or pair.closed in ("admin", "image"):
         return pair
     if settings.stop_risk is None:
         return replace(pair, closed="answers" if pair.answered >= pair.wanted else None)
-    if pair.answered >= settings.fewest_answers and pair.risk is not None and pair.risk < settings.stop_risk:
+    sure = pair.risk is not None and pair.risk < settings.stop_risk
+    if sure and pair.answered >= max(settings.fewest_answers, pair.least):
         return replace(pair, closed="risk")
-    if pair.answered >= settings.most_answers:
+    if pair.answered >= max(settings.most_answers, pair.least):
         return replace(pair, closed="most")
     return replace(pair, closed=None, wanted=max(pair.wanted, pair.answered + 1))
 
@@ -69,7 +71,9 @@ def settle(connection: Connection, settings: Settings, pairs: Mapping[int, PairS
         judged = [id_ for id_, pair in pairs.items() if pair.purpose == "work" and pair.closed not in left_alone]
         chance = probabilities(connection, judged)
         pairs = {**pairs, **{id_: judge(pairs[id_], chance.get(id_)) for id_ in judged}}
-    return {id_: decide(pair, settings) for id_, pair in pairs.items()}
+    # What nobody's answers speak for any more is not known until the next merging, which reads answers alone.
+    bare = {id_: judge(pair, None) for id_, pair in pairs.items() if not pair.answered}
+    return {id_: decide(pair, settings) for id_, pair in {**pairs, **bare}.items()}
 
 
 def votes_from(pair: npt.ArrayLike, person: npt.ArrayLike, choice: npt.ArrayLike, swapped: npt.ArrayLike) -> Votes:

@@ -132,6 +132,7 @@ def upgrade() -> None:
         sa.Column("priority", sa.Float(precision=53), nullable=False),
         sa.Column("shuffle", sa.Integer(), nullable=False),
         sa.Column("wanted", sa.Integer(), nullable=False),
+        sa.Column("least", sa.Integer(), nullable=False),
         sa.Column("answered", sa.Integer(), nullable=False),
         sa.Column("leased", sa.Integer(), nullable=False),
         sa.Column("need", sa.Integer(), nullable=False),
