@@ -302,6 +302,24 @@ def test_the_entry_test_is_graded(engine: Engine, lucky: bool) -> None:
     assert recount(engine, SETTINGS) == 0
 
 
+def test_what_was_left_out_of_the_entry_test_counts_for_nothing(engine: Engine) -> None:
+    fill(engine, poses=1, people=1, test=3, stage="test")
+    settings = replace(SETTINGS, test_pass=1.0)
+    task = next_task(engine, settings, 1, "test", NOW)
+    assert task is not None
+    with transaction(engine) as connection:  # its image is gone
+        gone = PAIR.c.id == task.questions[0].pair_id
+        connection.execute(sa.update(PAIR).where(gone).values(closed="image"))
+    task = next_task(engine, settings, 1, "test", NOW + 2 * LEASE)
+    assert task is not None
+    assert len(task.questions) == 2
+    truth = {row.id: row.truth for row in rows(engine, select(PAIR.c.id, PAIR.c.truth))}
+    for i, (question, low, high) in enumerate(zip(task.questions, nearer(task, -1), nearer(task, 1), strict=True)):
+        right = low if truth[question.pair_id] < 0 else high
+        record(engine, settings, 1, [Event(key(i + 1), question.id, 1, right, 900)], NOW + 2 * LEASE)
+    assert stage(engine) == "working"
+
+
 def test_the_tutorial_takes_its_time_and_leads_on(engine: Engine) -> None:
     fill(engine, poses=1, people=2, practice=2, stage="tutorial")
     assert finish_tutorial(engine, SETTINGS, 1, NOW) == "tutorial", "never opened"

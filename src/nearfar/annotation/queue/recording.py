@@ -336,7 +336,9 @@ class _Recording:
             values["stage"] = stage_after(self.connection, self.settings, "practice")
         elif task["kind"] == "test" and person["stage"] == "test":
             question = schema.question
-            query = select(func.sum(question.c.correct), func.count()).where(question.c.task_id == task["task_id"])
+            query = select(func.sum(question.c.correct), func.count()).where(
+                question.c.task_id == task["task_id"], question.c.state == "answered"
+            )
             right, total = self.connection.execute(query).one()
             attempts = person["test_attempts"] + 1
             stage: Stage = "failed" if attempts >= self.settings.test_attempts else "test"
