@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 from annotation_samples import NOW, SETTINGS, fill, key, nearer
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import connect, migrate, with_retries
@@ -93,6 +93,16 @@ def test_flags_name_what_is_wrong_and_block_by_themselves(engine: Engine) -> Non
     unblock_person(engine, GOLD, 2, NOW + 1)
     assert block_flagged(engine, GOLD, NOW + 2) == [], "an admin has let 2 in again"
     assert everybody(engine)[2].flags == ("gold",), "but sees why"
+
+
+def test_an_admin_who_tries_the_studio_out_is_not_locked_out(engine: Engine) -> None:
+    fill(engine, poses=20, pairs=3, people=2, gold=20, wanted=6)
+    person = schema.person
+    with_retries(engine, lambda c: c.execute(update(person).where(person.c.id == 1).values(role="admin")))
+    for number in (1, 2):
+        behave(engine, number, "A")
+    assert all(one.flags for one in everybody(engine).values())
+    assert block_flagged(engine, GOLD, NOW) == [2]
 
 
 def test_few_answers_flag_nobody(engine: Engine) -> None:

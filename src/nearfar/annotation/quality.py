@@ -144,7 +144,7 @@ def qualities(connection: Connection, settings: Settings, person_id: int | None 
 
 
 def block_flagged(engine: Engine, settings: Settings, now: float) -> list[int]:
-    """Block whoever is flagged, but for those whom an admin has let in again.
+    """Block annotators who are flagged, but for those whom an admin has let in again.
 
     Returns:
         The people who were blocked.
@@ -154,6 +154,8 @@ def block_flagged(engine: Engine, settings: Settings, now: float) -> list[int]:
             connection.execute(select(schema.person.c.id).where(schema.person.c.unblocked_at.is_not(None))).scalars()
         )
         flagged = [one for one in qualities(connection, settings) if one.flags and one.blocked_at is None]
+    # An admin who tries the studio out is flagged soon, and would be locked out of it.
+    flagged = [one for one in flagged if one.role == "annotator"]
     blocked = [one for one in flagged if one.person_id not in spared]
     for one in blocked:
         reason = "by itself: " + "; ".join(FLAG_WORDS[flag] for flag in one.flags)
