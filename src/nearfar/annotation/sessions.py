@@ -39,7 +39,6 @@ class Session:
         person: who signed in, as they are now.
         seen_at: when it was used last, to within `SEEN_SECONDS`.
         expires_at: when it ends at the latest.
-        visit_id: the assignment of an external worker that it is for.
     """
 
     token: str = field(repr=False)
@@ -47,7 +46,6 @@ class Session:
     person: Person
     seen_at: float
     expires_at: float
-    visit_id: int | None = None
 
 
 def hash_token(token: str) -> str:
@@ -74,7 +72,7 @@ def start_session(connection: Connection, person_id: int, now: float, *, visit_i
         "visit_id": visit_id,
     }
     connection.execute(insert(schema.session).values(values))
-    return Session(token, csrf_token, get_person(connection, person_id), now, expires_at, visit_id)
+    return Session(token, csrf_token, get_person(connection, person_id), now, expires_at)
 
 
 def find_session(connection: Connection, token: str, now: float) -> Session | None:
@@ -82,7 +80,7 @@ def find_session(connection: Connection, token: str, now: float) -> Session | No
     table = schema.session
     alive = (table.c.ended_at.is_(None), table.c.expires_at > now, table.c.seen_at > now - IDLE_DAYS * DAY)
     query = (
-        select(table.c.csrf_token, table.c.seen_at, table.c.expires_at, table.c.visit_id, *PERSON_COLUMNS)
+        select(table.c.csrf_token, table.c.seen_at, table.c.expires_at, *PERSON_COLUMNS)
         .join_from(table, schema.person)
         .where(table.c.token_hash == hash_token(token), schema.person.c.blocked_at.is_(None), *alive)
     )
@@ -95,7 +93,6 @@ def find_session(connection: Connection, token: str, now: float) -> Session | No
         person=person_of(row),
         seen_at=row[table.c.seen_at],
         expires_at=row[table.c.expires_at],
-        visit_id=row[table.c.visit_id],
     )
 
 

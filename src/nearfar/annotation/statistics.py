@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 from nearfar.annotation import schema
 from nearfar.annotation.quality import Share, median_ms, share_of
 from nearfar.annotation.queue.refreshing import Agreement
-from nearfar.annotation.queue.tallies import time_edges_ms
+from nearfar.annotation.queue.tallies import COUNTED, time_edges_ms
 from nearfar.annotation.schema import TIME_BINS
 from nearfar.annotation.settings import Settings
 
@@ -127,10 +127,10 @@ class GoldFailure:
 def dashboard(connection: Connection, settings: Settings, now: float) -> Dashboard:
     """Read everything at a glance: some tenths of a second for a million pairs, so keep it for some seconds."""
     person, tally, merging = schema.person, schema.tally, schema.merging
-    names = [column.name for column in tally.c if not column.primary_key]
     query = (
         select(
-            person.c.blocked_at.is_not(None).label("blocked"), *(func.sum(tally.c[name]).label(name) for name in names)
+            person.c.blocked_at.is_not(None).label("blocked"),
+            *(func.sum(tally.c[name]).label(name) for name in COUNTED),
         )
         .join_from(tally, person)
         .group_by(person.c.blocked_at.is_not(None))
@@ -138,7 +138,7 @@ def dashboard(connection: Connection, settings: Settings, now: float) -> Dashboa
     sums = {bool(row["blocked"]): row for row in connection.execute(query).mappings()}
     everybody = sum(int(row["work"]) + int(row["gold"]) for row in sums.values())
     trusted: Any = sums.get(False, {})
-    counts = {name: int(trusted.get(name) or 0) for name in names}
+    counts = {name: int(trusted.get(name) or 0) for name in COUNTED}
     answers = counts["work"] + counts["gold"]
     decided = answers - counts["same"] - counts["unsure"]
     times = [counts[f"time_{i}"] for i in range(TIME_BINS)]

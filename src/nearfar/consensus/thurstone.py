@@ -53,8 +53,8 @@ ERFC = (
 MOST_SENSITIVE, MOST_LEANING = 15.0, 6.0
 TINY = 1e-12
 
-SAME, TIE = 1, 0.1
-"""The middle of the three answers, and half the width of the tie band at first."""
+TIE = 0.1
+"""Half the width of the tie band at first."""
 
 
 @dataclass(frozen=True, eq=False)

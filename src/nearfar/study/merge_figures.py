@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["calibration_figure", "draw_reliability", "merge_figures", "risk_figure", "workers_figure"]
 
-PLAIN, FLAGGED, SECOND, QUIET = CYCLE[0], CYCLE[1], CYCLE[2], CYCLE[6]
+PLAIN, FLAGGED, QUIET = CYCLE[0], CYCLE[1], CYCLE[6]
 MOST_NAMED = 8
 FEWEST = 10
 """Pairs or answers below which a bin of a reliability diagram is left out."""

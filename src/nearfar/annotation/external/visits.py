@@ -189,11 +189,7 @@ def open_visit(connection: Connection, settings: Settings, arrival: Arrival, now
 
 def start_visit_session(connection: Connection, visit: Visit, now: float) -> Session:
     """Start a session of a visit's person that knows its visit: inside a frame there are no cookies to tell it."""
-    session = start_session(connection, visit.person_id, now)
-    table = schema.session
-    mine = table.c.token_hash == hash_token(session.token)
-    connection.execute(update(table).where(mine).values(visit_id=visit.id))
-    return session
+    return start_session(connection, visit.person_id, now, visit_id=visit.id)
 
 
 def visit_of_session(connection: Connection, token: str) -> Visit | None:

@@ -138,7 +138,7 @@ class Proxies:
         """Rewrite the client's address and the scheme."""
         if scope["type"] == "http" and scope.get("client") and self._trusts(scope["client"][0]):
             headers = Headers(scope=scope)
-            for address in reversed([scope["client"][0], *_listed(headers, "x-forwarded-for")][1:]):
+            for address in reversed(_listed(headers, "x-forwarded-for")):
                 scope["client"] = (address, 0)
                 if not self._trusts(address):
                     break

@@ -33,11 +33,6 @@ class Result:
     total: int
     needed: int
 
-    @property
-    def passed(self) -> bool:
-        """Whether that was enough."""
-        return self.right >= self.needed
-
 
 @dataclass(frozen=True)
 class Showing:
