@@ -198,6 +198,21 @@ def test_own_keypoints_and_labels_train_as_the_readme_says(tmp_path: Path) -> No
     assert load(tmp_path / "mine" / "weights.safetensors").skeleton.name == "h36m17"
 
 
+def test_poses_that_nothing_can_be_learnt_from_are_left_out(tmp_path: Path, capsys) -> None:
+    poses = synthetic_poses(24, seed=5)
+    keypoints = np.array(poses.keypoints)
+    keypoints[[3, 20], poses.skeleton.root_index] = np.nan  # half a person was found; the second has no labels
+    keypoints[21] = np.nan
+    dataclasses.replace(poses, keypoints=keypoints, joints=None).save(tmp_path / "own.npz")
+    rows = "".join(f"{i},neck,right_wrist,1\n{i},neck,left_wrist,-1\n" for i in range(20))
+    (tmp_path / "answers.csv").write_text("pose,joint_a,joint_b,relation\n" + rows)
+    start = ["train", "--data", str(tmp_path / "own.npz"), "--labels", str(tmp_path / "answers.csv")]
+    small = ["--loss.limb-reference", "average_person", "--epochs", "1", "--network.width", "16", "--batch-size", "8"]
+    assert main([*start, *small, "--out", str(tmp_path / "run")]) == 0
+    told = capsys.readouterr().err
+    assert "left out: 1 poses without mid_hip or with too few keypoints, and their 2 labels" in told
+
+
 def test_keypoints_of_several_images(folder: Path, tmp_path: Path, capsys) -> None:
     """One poses.npz for all of them; the viewer shows one at a time."""
     from nearfar.poses import Category

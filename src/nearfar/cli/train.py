@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
@@ -65,6 +66,7 @@ class Train:
             named = self.val_labels or (self.labels if self.labels in get_args(LabelColumn) else None)
             if self.val is not None and val is not None and named is not None:
                 val_labels = _labels(named, self.val, val)
+        poses, labels = _learnable(poses, labels)
         train(
             poses,
             labels,
@@ -104,6 +106,25 @@ def _labels(name: str, data: Path, poses: PoseSet) -> RelativeLabels:
     if not Path(name).is_file():
         raise InputError(f"--labels {name}: neither a label file nor one of {', '.join(get_args(LabelColumn))}")
     return load_labels(name, skeleton=poses.skeleton, poses=poses)
+
+
+def _learnable(poses: PoseSet, labels: RelativeLabels | None) -> tuple[PoseSet, RelativeLabels | None]:
+    """Without the labelled poses that cannot be learnt from, as detections of half a person cannot; says how many."""
+    from nearfar.training import trainable
+
+    if labels is None:
+        return poses, None
+    good = trainable(poses)
+    lost = ~good[labels.pose]
+    if not lost.any():
+        return poses, labels
+    root = poses.skeleton.root
+    print(
+        f"left out: {len(set(labels.pose[lost].tolist()))} poses without {root} or with too few keypoints, "
+        f"and their {int(lost.sum())} labels",
+        file=sys.stderr,
+    )
+    return poses.select(good), labels.of_poses(good)
 
 
 def _card(poses: PoseSet, labels: RelativeLabels | None, preset: str) -> dict[str, Any]:

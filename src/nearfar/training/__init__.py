@@ -1,7 +1,8 @@
 """Training lifters from relative depth labels, or from 3D."""
 
+from nearfar.training.data import trainable
 from nearfar.training.initial import initial_network
 from nearfar.training.log import read_log
 from nearfar.training.loop import train
 
-__all__ = ["initial_network", "read_log", "train"]
+__all__ = ["initial_network", "read_log", "train", "trainable"]

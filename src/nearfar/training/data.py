@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,7 +19,9 @@ from nearfar.poses import PoseSet
 from nearfar.presets import TrainingConfig
 from nearfar.skeleton import Skeleton
 
-__all__ = ["Batch", "TrainingData", "augment"]
+__all__ = ["Batch", "TrainingData", "augment", "trainable"]
+
+Array = npt.NDArray[Any]
 
 
 class Batch(NamedTuple):
@@ -89,7 +92,6 @@ class TrainingData:
             raise InputError(f"training needs at least 2 poses, got {len(poses)}")
         rng = np.random.default_rng([config.seed, 0])
         keypoints = _tensor(config.input_noise.add(poses.keypoints, rng), device)
-        _check_keypoints(keypoints, poses.skeleton)
         hidden = None
         if config.input_dropout:
             chance = _tensor(rng.random(keypoints.shape[:2]), device)
@@ -115,6 +117,7 @@ class TrainingData:
             first_label = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])).to(device)
             each = config.labels_used == "each"
             sample = torch.from_numpy(np.arange(len(labels)) if each else np.flatnonzero(counts)).to(device)
+        _check_keypoints(keypoints, poses.skeleton, pose_of_label)
         if config.data_share < 1:
             kept = max(2, round(config.data_share * len(sample)))
             chosen = np.sort(rng.permutation(len(sample))[:kept])
@@ -169,23 +172,43 @@ class TrainingData:
         return torch.arange(len(labelled), device=rows.device) + (low - before)[labelled], labelled
 
 
-def _check_keypoints(keypoints: Tensor, skeleton: Skeleton) -> None:
-    """Refuse rows that no network can learn from: one of them would spoil the statistics of its whole batch."""
-    root = keypoints[:, skeleton.root_index : skeleton.root_index + 1]
-    present = torch.isfinite(keypoints).all(-1)
-    apart = (keypoints - root).abs().amax(-1).nan_to_num(0.0, 0.0, 0.0).amax(-1)
-    faults = {
-        "an infinite keypoint": torch.isinf(keypoints).flatten(1).any(1),
-        f"no root ({skeleton.root})": ~present[:, skeleton.root_index],
-        f"fewer than {MIN_JOINTS} keypoints": present.sum(1) < MIN_JOINTS,
-        "all keypoints in one spot": apart == 0,
-    }
-    for fault, rows in faults.items():
+def trainable(poses: PoseSet) -> Array:
+    """(N,) the poses that a network can learn from: with a root, enough keypoints, and nothing infinite.
+
+    Raises:
+        InputError: no keypoints.
+    """
+    if poses.keypoints is None:
+        raise InputError("training needs keypoints, and the poses have none")
+    faults = _faults(torch.from_numpy(np.asarray(poses.keypoints, np.float32)), poses.skeleton)
+    return np.asarray(~torch.stack(list(faults.values())).any(0).numpy())
+
+
+def _check_keypoints(keypoints: Tensor, skeleton: Skeleton, labelled: Tensor | None) -> None:
+    """Refuse poses that no network can learn from; without labels a pose is not learnt from, and may be anything."""
+    learnt = torch.ones(len(keypoints), dtype=torch.bool, device=keypoints.device)
+    if labelled is not None:
+        learnt = torch.zeros_like(learnt).index_fill_(0, labelled, True)
+    for fault, faulty in _faults(keypoints, skeleton).items():
+        rows = faulty & learnt
         if rows.any():
             raise InputError(
                 f"training: {fault} in {int(rows.sum())} poses, first in row {int(rows.nonzero()[0, 0])}: "
                 "leave those rows out"
             )
+
+
+def _faults(keypoints: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
+    """(N,) rows that would spoil the statistics of their whole batch, by what is wrong with them."""
+    root = keypoints[:, skeleton.root_index : skeleton.root_index + 1]
+    present = torch.isfinite(keypoints).all(-1)
+    apart = (keypoints - root).abs().amax(-1).nan_to_num(0.0, 0.0, 0.0).amax(-1)
+    return {
+        "an infinite keypoint": torch.isinf(keypoints).flatten(1).any(1),
+        f"no root ({skeleton.root})": ~present[:, skeleton.root_index],
+        f"fewer than {MIN_JOINTS} keypoints": present.sum(1) < MIN_JOINTS,
+        "all keypoints in one spot": apart == 0,
+    }
 
 
 def augment(
