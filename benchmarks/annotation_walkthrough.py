@@ -334,11 +334,8 @@ def compare(project: Path, pressed: list[dict[int, str]]) -> dict[str, int]:
     """Keys pressed against the answers that are stored."""
     question = schema.question.c
     with open_project(project) as opened, opened.engine.connect() as connection:
-        stored = dict(
-            connection.execute(sa.select(question.id, question.choice).where(question.choice.is_not(None)))
-            .tuples()
-            .all()
-        )
+        rows = connection.execute(sa.select(question.id, question.choice).where(question.choice.is_not(None)))
+        stored = {row.id: row.choice for row in rows}
     said = {key: choice for person in pressed for key, choice in person.items()}
     return dict(Counter("same" if stored.get(key) == choice else "different" for key, choice in said.items()))
 

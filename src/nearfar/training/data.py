@@ -180,7 +180,7 @@ def trainable(poses: PoseSet) -> Array:
     """
     if poses.keypoints is None:
         raise InputError("training needs keypoints, and the poses have none")
-    faults = _faults(torch.from_numpy(np.asarray(poses.keypoints, np.float32)), poses.skeleton)
+    faults = _faults(torch.from_numpy(np.array(poses.keypoints, np.float32)), poses.skeleton)
     return np.asarray(~torch.stack(list(faults.values())).any(0).numpy())
 
 
