@@ -295,6 +295,8 @@ def test_settings_can_be_edited(tmp_path: Path) -> None:
         ("answers = 3", "answers = 3.5", "answers: expected a whole number, got 3.5"),
         ("answers = 3", "answers = true", "answers: expected a whole number, got True"),
         ("answers = 3", "answers = 0", r"answers: expected 1\.\.1000, got 0"),
+        ("answers = 3", "answers = 50", r"most_answers: expected as many as answers \(50\) or more, got 9"),
+        ("price_per_answer = 0.0", "price_per_answer = inf", "price_per_answer: expected 0"),
         ("block_flagged = false", "block_flagged = 1", "block_flagged: expected true or false"),
         ('subject = "person"', "subject = 3", "subject: expected a text"),
         ("[settings]", "[setting]", "unknown keys"),
@@ -351,8 +353,13 @@ def test_no_password_is_kept(tmp_path: Path, postgresql_server: str, monkeypatch
 
 def test_a_wrong_database_is_no_project(tmp_path: Path) -> None:
     project_of(tmp_path).close()
+    empty = tmp_path / "empty.db"
+    with pytest.raises(InputError, match="is not there"):
+        open_project(tmp_path / "project", f"sqlite:///{empty}")
+    assert not empty.exists()
+    empty.touch()
     with pytest.raises(InputError, match="holds no project"):
-        open_project(tmp_path / "project", f"sqlite:///{tmp_path / 'empty.db'}")
+        open_project(tmp_path / "project", f"sqlite:///{empty}")
     with pytest.raises(InputError, match="no project here"):
         open_project(tmp_path)
 

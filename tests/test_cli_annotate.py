@@ -100,6 +100,20 @@ def test_from_images_to_labels(folder: Path) -> None:
     assert "1 pairs of gold added" in well("import", folder / "project", "--gold", gold)
 
 
+def test_files_that_name_no_skeleton_are_of_the_projects(folder: Path) -> None:
+    gold, out = folder / "gold.csv", folder / "crowd.csv"
+    gold.write_text("pose,joint_a,joint_b,relation\n1,neck,left_wrist,-1\n")
+    assert "gold: 1 hidden pairs" in init(folder, "--gold", gold)
+    assert "0 pairs of gold added, 1 were there already" in well("import", folder / "project", "--gold", gold)
+    pairs, said = np.array([[1, 2], [3, 4]]), np.array([-1, 1], np.int8)
+    eve = RelativeLabels(SKELETON, np.array([0, 2]), pairs, said, annotator=np.array(["Eve", "Eve"]))
+    eve.save(folder / "eve.parquet")
+    assert "2 answers stored" in well("import", folder / "project", folder / "eve.parquet")
+    told = well("export", folder / "project", "--out", out, "--format", "crowd-kit", "--names")
+    assert f"nearfar merge {out} --skeleton {folder / 'project' / 'skeleton.toml'}" in told
+    assert "0 answers stored, 2 were there already" in well("import", folder / "project", out)
+
+
 def test_mistakes_are_told_in_one_line(folder: Path) -> None:
     images = ("--images", folder / "images", "--keypoints", folder / "poses.npz")
     assert "no such file" in badly(
@@ -174,10 +188,12 @@ def free_port() -> int:
 
 def test_a_server_starts_and_stops(folder: Path) -> None:
     init(folder)
+    (folder / "images").rename(folder / "away")
     port = free_port()
     process, said = started(folder / "project", port)
     try:
         assert f"http://127.0.0.1:{port}\n" in said
+        assert "no images can be shown until it is back" in said
         link = re.search(r"http://127\.0\.0\.1:\d+/join#\S+", said)
         assert link is not None
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as response:

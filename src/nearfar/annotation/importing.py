@@ -21,15 +21,15 @@ from nearfar.annotation.audit import write_log
 from nearfar.annotation.database import with_retries
 from nearfar.annotation.people import create_person, find_person
 from nearfar.annotation.projects.lesson_plan import explained
-from nearfar.annotation.projects.pairs import Pairs, gold_pairs
+from nearfar.annotation.projects.pairs import Pairs, gold_pairs, load_labels_on
 from nearfar.annotation.projects.project import Project
 from nearfar.annotation.projects.storing import insert_pairs
 from nearfar.annotation.queue.counting import in_parts, lock_pairs, lock_person, store_pairs
 from nearfar.annotation.queue.stopping import settle
 from nearfar.annotation.queue.tallies import retally
-from nearfar.datasets import load_labels
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
+from nearfar.skeleton import Skeleton
 from nearfar.tables.labels_jsonl import is_labels_jsonl, iter_labels_jsonl
 
 __all__ = ["GoldImport", "Import", "import_answers", "import_gold"]
@@ -101,7 +101,7 @@ def import_answers(
     asked[ids] = True
     total = Import(0, 0, 0, 0)
     people: set[int] = set()
-    for part in tqdm(_parts(path), desc="importing", unit="part", leave=False, disable=not progress):
+    for part in tqdm(_parts(path, project.skeleton), desc="importing", unit="part", leave=False, disable=not progress):
         labels = _checked(part, project)
         here = labels.select(asked[labels.pose])
         storing = _Storing(project, here, now)
@@ -124,7 +124,7 @@ def import_answers(
     return total
 
 
-def _parts(path: str | Path | RelativeLabels) -> Iterator[RelativeLabels]:
+def _parts(path: str | Path | RelativeLabels, skeleton: Skeleton) -> Iterator[RelativeLabels]:
     """Labels, some at a time."""
     whole: Iterable[RelativeLabels]
     if isinstance(path, RelativeLabels):
@@ -132,7 +132,7 @@ def _parts(path: str | Path | RelativeLabels) -> Iterator[RelativeLabels]:
     elif is_labels_jsonl(path):
         whole = iter_labels_jsonl(path, rows=ROWS)
     else:
-        whole = [load_labels(path)]
+        whole = [load_labels_on(skeleton, path)]
     for labels in whole:
         for at in range(0, len(labels), ROWS):
             yield labels.select(slice(at, at + ROWS))
@@ -312,7 +312,7 @@ def import_gold(
         InputError: labels of other joints or poses, or that contradict each other.
     """
     now = time.time() if now is None else now
-    labels = path if isinstance(path, RelativeLabels) else load_labels(path)
+    labels = path if isinstance(path, RelativeLabels) else load_labels_on(project.skeleton, path)
     gold = gold_pairs(labels, project.poses, askable(project))
     places = [(pose, a, b) for pose, (a, b) in zip(gold.pose.tolist(), gold.joints.tolist(), strict=True)]
 

@@ -75,7 +75,11 @@ class Settings:
         if self.stop_risk is not None:
             self._range("stop_risk", 0, 0.5)
         self._range("fewest_answers", 1, 1000)
-        self._range("most_answers", self.answers, 1000)
+        self._range("most_answers", 1, 1000)
+        if self.most_answers < self.answers:
+            raise InputError(
+                f"settings: most_answers: expected as many as answers ({self.answers}) or more, got {self.most_answers}"
+            )
         self._range("images_per_task", 1, 1000)
         self._range("pairs_per_image", 1, 1000)
         self._range("gold_share", 0, 0.9)
@@ -88,7 +92,7 @@ class Settings:
         for name in ("test_pass", "hasty_share", "gold_pass"):
             self._range(name, 0, 1)
         self._range("test_attempts", 1, 100)
-        self._range("price_per_answer", 0, math.inf)
+        self._range("price_per_answer", 0, 1e6)
         for name in ("prolific_study", "prolific_code"):
             if not re.fullmatch("[A-Za-z0-9_-]{0,64}", getattr(self, name)):
                 raise InputError(f"settings: {name}: expected at most 64 letters, digits, - and _")

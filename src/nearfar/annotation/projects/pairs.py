@@ -18,7 +18,7 @@ from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton
 from nearfar.tables.table import Table
 
-__all__ = ["Pairs", "draw_pairs", "gold_pairs", "read_pairs", "without"]
+__all__ = ["Pairs", "draw_pairs", "gold_pairs", "load_labels_on", "read_pairs", "without"]
 
 Array = npt.NDArray[Any]
 
@@ -103,7 +103,7 @@ def read_pairs(
     """
     path = Path(path)
     if (table := _plain_table(path)) is None:
-        labels = load_labels(path).remap(poses.skeleton)
+        labels = load_labels_on(poses.skeleton, path).remap(poses.skeleton)
         labels.check_poses(poses)
         pose, joints, where = labels.pose.astype(np.int64), labels.pair.astype(np.int64), None
         priority = np.zeros(len(labels))
@@ -131,6 +131,16 @@ def read_pairs(
             f"{path}: {place}: {names} of pose {pose[row]}: not both are in an image ({int(bad.sum())} such pairs)"
         )
     return _unique(Pairs(pose, np.sort(joints, axis=1), priority), poses.skeleton)
+
+
+def load_labels_on(skeleton: Skeleton, path: str | Path) -> RelativeLabels:
+    """Labels of a file (`load_labels`), taken to be of `skeleton` where the file does not say of which they are."""
+    try:
+        return load_labels(path)
+    except InputError as error:
+        if "which skeleton?" not in str(error):
+            raise
+        return load_labels(path, skeleton=skeleton)
 
 
 def gold_pairs(labels: RelativeLabels, poses: PoseSet, usable: Array) -> Pairs:

@@ -25,7 +25,7 @@ from nearfar.annotation.database import connect, migrate, transaction
 from nearfar.annotation.projects.images import ImageFolder, image_sizes, match_images
 from nearfar.annotation.projects.lesson_plan import explained, plan_lessons
 from nearfar.annotation.projects.lessons import render_lessons
-from nearfar.annotation.projects.pairs import Pairs, draw_pairs, gold_pairs, read_pairs, without
+from nearfar.annotation.projects.pairs import Pairs, draw_pairs, gold_pairs, load_labels_on, read_pairs, without
 from nearfar.annotation.projects.placing import place_poses
 from nearfar.annotation.projects.project_file import (
     NAME,
@@ -36,7 +36,7 @@ from nearfar.annotation.projects.project_file import (
 )
 from nearfar.annotation.projects.storing import insert_lessons, insert_pairs, insert_poses
 from nearfar.annotation.settings import Settings
-from nearfar.datasets import load_labels, load_poses
+from nearfar.datasets import load_poses
 from nearfar.errors import InputError
 from nearfar.files import write_text
 from nearfar.poses import PoseSet
@@ -113,7 +113,9 @@ def open_project(folder: str | Path, database: str | None = None) -> Project:
         )
     skeleton = get_skeleton(folder / "skeleton.toml")
     images = Path(folder, file.images)
-    engine = connect(_absolute(address, folder), pool_size=max(10, os.cpu_count() or 1))
+    place = _absolute(address, folder)
+    _check_there(place)
+    engine = connect(place, pool_size=max(10, os.cpu_count() or 1))
     try:
         migrate(engine)
         with engine.connect() as connection:
@@ -178,7 +180,7 @@ def init_project(
     sizes = image_sizes(images, names, progress=progress)
     poses, usable, boxes = place_poses(poses, names, image, sizes)
     rng = np.random.default_rng(seed)
-    known = None if gold is None else gold_pairs(load_labels(gold), poses, usable)
+    known = None if gold is None else gold_pairs(load_labels_on(poses.skeleton, gold), poses, usable)
     given, drawn = plan_lessons(known, poses.skeleton, settings, rng) if lessons else ({}, ())
     if known is not None and not given:
         given = {"gold": known}
@@ -272,6 +274,13 @@ def _check_empty(connection: Connection) -> None:
     if connection.execute(sa.select(schema.pose.c.id).limit(1)).first() is not None:
         shown = connection.engine.url.render_as_string(hide_password=True)
         raise InputError(f"database {shown}: holds a project already; each needs a database of its own")
+
+
+def _check_there(address: str) -> None:
+    """SQLite would make a new file, and hide that the project's own is gone."""
+    url = _parsed(address)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+        raise InputError(f"{url.database}: the project's database is not there")
 
 
 def _check_new(folder: Path) -> None:

@@ -36,7 +36,8 @@ class Export(OfProject):
             if self.poses is not None:
                 project.poses.save(self.poses)
         print(f"{self.out}: {count} answers")
-        print(f"next: nearfar merge {self.out} --out labels.parquet")
+        of = f" --skeleton {self.project / 'skeleton.toml'}" if self.format == "crowd-kit" else ""  # it says no joints
+        print(f"next: nearfar merge {self.out}{of} --out labels.parquet")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Serve(OfProject):
         protection = Protection(hosts=self._hosts(), trusted_proxies=self.trusted_proxy)
         with self.opened() as project:
             apply_settings(project.engine, project.settings)
+            if not project.images.is_dir():
+                print(f"there is no folder {project.images}: no images can be shown until it is back", file=sys.stderr)
             scheme = "https" if self.certificate is not None else "http"
             shown = f"[{self.host}]" if ":" in self.host else self.host
             url = (self.public_url or f"{scheme}://{shown}:{port}").rstrip("/")
