@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -239,6 +240,13 @@ def test_missing_libraries_are_named(folder: Path) -> None:
     assert done.returncode == 2
     assert 'pip install "nearfar[annotation]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_wrong_with_the_database_is_told_in_one_line(folder: Path) -> None:
+    init(folder)
+    with contextlib.closing(sqlite3.connect(folder / "project" / "annotation.db")) as database:
+        database.execute("DROP TABLE invitation")  # stands for a full disk, or a file that is read-only
+    assert "database: no such table: invitation" in badly("users", "invite", folder / "project", "Ada")
 
 
 def test_everything_is_documented() -> None:

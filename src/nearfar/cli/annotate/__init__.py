@@ -36,10 +36,23 @@ def main(argv: list[str]) -> None:
     """Parse and run.
 
     Raises:
-        InputError: the studio's libraries are not installed.
+        InputError: the studio's libraries are not installed, or the database cannot be used: it is locked or
+            read-only, its disk is full, or its server went away.
     """
-    if not {"-h", "--help"} & set(argv):
-        _check_installed()
+    if {"-h", "--help"} & set(argv):
+        _run(argv)
+        return
+    _check_installed()
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        _run(argv)
+    except OperationalError as error:
+        told = str(error.orig).strip().splitlines() or ["it cannot be used"]
+        raise InputError(f"database: {told[0]}") from None
+
+
+def _run(argv: list[str]) -> None:
     if argv and argv[0] in GROUPS:
         GROUPS[argv[0]].main(argv[1:])
         return
