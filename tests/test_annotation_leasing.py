@@ -24,6 +24,7 @@ from nearfar.annotation.queue import (
     finish_tutorial,
     next_task,
     open_tutorial,
+    overrides,
     record,
     recount,
     release_expired,
@@ -277,6 +278,28 @@ def test_practice_tells_what_is_right(engine: Engine) -> None:
     assert stage(engine) == "working"
 
 
+def test_gold_is_not_told_by_being_alone_on_its_image(engine: Engine) -> None:
+    fill(engine, poses=60, pairs=4, people=4, wanted=9)
+    settings = replace(SETTINGS, images_per_task=3, pairs_per_image=4, gold_share=0.2)
+    with transaction(engine) as connection:
+        for pair_id in range(1, 81):  # all pairs of twenty poses
+            overrides.make_gold(connection, pair_id, 1, "", NOW)
+    purpose = {row.id: row.purpose for row in rows(engine, select(PAIR.c.id, PAIR.c.purpose))}
+    asked: Counter[str] = Counter()
+    for person in (1, 2, 3, 4):
+        for number in range(10):
+            task = next_task(engine, settings, person, "work", NOW)
+            assert task is not None
+            images = Counter(question.pose_id for question in task.questions)
+            assert set(images.values()) == {4}, "gold or not"
+            runs = [pose for pose, _ in groupby(q.pose_id for q in task.questions)]
+            assert len(runs) == len(images), "all questions of an image in a row"
+            asked.update(purpose[question.pair_id] for question in task.questions)
+            record(engine, settings, person, answers(task, "a", 10_000 * person + 100 * number + 1), NOW)
+    assert asked["gold"] / asked.total() == pytest.approx(0.2, abs=0.08)
+    assert recount(engine, settings) == 0
+
+
 @pytest.mark.parametrize("lucky", [True, False])
 def test_the_entry_test_is_graded(engine: Engine, lucky: bool) -> None:
     fill(engine, poses=1, people=1, test=6, stage="test")
@@ -432,8 +455,8 @@ def test_many_people_at_once_lose_and_double_nothing(engine: Engine, stop_risk: 
     fill(engine, poses=12, pairs=3, people=len(people), gold=4, wanted=3)
     settings = replace(SETTINGS, answers=3, most_answers=5, gold_share=0.2, stop_risk=stop_risk)
 
-    def work(person: int) -> list[str]:
-        rng, stored, keys = random.Random(person), [], count(person << 32)
+    def work(person: int, turn: int = 0) -> list[str]:
+        rng, stored, keys = random.Random(person), [], count((turn << 40) + (person << 32))
         while task := next_task(engine, settings, person, "work", NOW):
             events = []
             for question in task.questions:
@@ -448,6 +471,8 @@ def test_many_people_at_once_lose_and_double_nothing(engine: Engine, stop_risk: 
         return stored
 
     acknowledged = [one for keys in together(work, people) for one in keys]
+    # The last answers may open a pair again when those who could be asked have gone.
+    acknowledged += [key for person in people for key in work(person, 1)]
     assert sorted(row.key for row in rows(engine, select(ANSWER))) == sorted(acknowledged)
     work_pairs = rows(engine, select(PAIR).where(PAIR.c.purpose == "work"))
     assert all(pair.closed and not pair.leased and not pair.need for pair in work_pairs)

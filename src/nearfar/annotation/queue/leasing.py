@@ -207,7 +207,7 @@ class _Lease:
             return walk
         questions = sum(map(len, runs.values()))
         share = self.settings.gold_share
-        gold = self._gold(int(questions * share / (1 - share) + random.random()))
+        gold = self._gold(questions * share / (1 - share))
         apart = [pose for pose in gold if pose not in runs]
         order = list(runs)
         for pose in apart:
@@ -233,9 +233,14 @@ class _Lease:
             free[row["pose_id"]].append(row["id"])
         return {pose: free[pose][: self.settings.pairs_per_image] for pose in poses if pose in free}
 
-    def _gold(self, count: int) -> dict[int, list[int]]:
-        """Lock pairs with known answers, by pose, from a random place on."""
-        pair = schema.pair
+    def _gold(self, wanted: float) -> dict[int, list[int]]:
+        """Lock pairs with known answers, by pose, from a random place on: so many in the mean.
+
+        All that is known of an image is asked at once, as with other images: a question alone on its image would give
+        itself away.
+        """
+        pair, most = schema.pair, self.settings.pairs_per_image
+        count = int(wanted) + most if wanted else 0
         start = random.randrange(1 << 31)
         chosen: list[tuple[int, int]] = []
         for part in (pair.c.shuffle >= start, pair.c.shuffle < start):
@@ -253,7 +258,15 @@ class _Lease:
         found = defaultdict(list)
         for pose, id_ in chosen:
             found[pose].append(id_)
-        return dict(found)
+        taken = {}
+        for pose, ids in found.items():
+            some = random.sample(ids, min(len(ids), most))
+            if random.random() * len(some) < wanted:
+                taken[pose] = some
+            wanted -= len(some)
+            if wanted <= 0:
+                break
+        return taken
 
     def _store(self, ids: list[int], attempt: int) -> Task:
         """Write a task that asks these locked pairs, in this order."""
