@@ -7,9 +7,11 @@ import random
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from uuid import uuid4
 
 import postgresql
@@ -357,6 +359,20 @@ def test_disputed_pairs_come_first_and_are_paged(project: Project) -> None:
         assert [pair.id for pair in some] == [pair.id for pair in seen if joint in (pair.joint_a, pair.joint_b)]
 
 
+def test_the_next_page_asks_for_the_same_joint_whatever_its_name(
+    app: FastAPI, viewer: Browser, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = "a&show=gold#+%41"
+    joints = tuple(odd if name == "neck" else name for name in project.skeleton.joints)
+    monkeypatch.setattr(app.state, "project", replace(project, skeleton=replace(project.skeleton, joints=joints)))
+    first_page = partial(browsing.browse, most=1)
+    monkeypatch.setattr(browsing, "browse", first_page)
+    text = viewer.get("/admin/pairs", params={"show": "all", "joint": odd}).text
+    more = next(link for link in re.findall(r'href="(/admin/pairs[?][^"]*)"', text) if "after=" in link)
+    asked = parse_qs(urlsplit(html.unescape(more)).query, strict_parsing=True)
+    assert (asked["show"], asked["joint"]) == (["all"], [odd])
+
+
 def test_votes_are_told_in_the_order_of_the_pair(project: Project) -> None:
     question, pair = schema.question, schema.pair
     with project.engine.connect() as connection:
@@ -453,6 +469,7 @@ def test_the_dashboard_tells_what_was_answered(viewer: Browser, admin: Browser, 
 
 
 def test_exports(viewer: Browser, admin: Browser, app: FastAPI, project: Project) -> None:
+    assert "nearfar annotate export PROJECT --out answers.parquet" in viewer.get("/admin/export").text
     parquet = viewer.get("/admin/export/parquet")
     assert parquet.headers["content-disposition"] == 'attachment; filename="Stick-figures-answers.parquet"'
     rows = pq.read_table(BytesIO(parquet.content)).num_rows

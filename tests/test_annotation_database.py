@@ -93,3 +93,13 @@ def test_a_newer_database_is_refused(database_url: str) -> None:
     with pytest.raises(InputError, match="newer nearfar"):
         migrate(engine)
     engine.dispose()
+
+
+def test_errors_do_not_tell_the_values(database_url: str) -> None:
+    engine = connect(database_url)
+    migrate(engine)
+    with pytest.raises(sa.exc.IntegrityError) as failed, transaction(engine) as connection:
+        connection.execute(sa.insert(schema.session).values(token_hash="x", csrf_token="secret", created_at=0.0))
+    # (What PostgreSQL itself tells of a row is its own.)
+    assert "secret" not in str(failed.value).replace(str(failed.value.orig), "")
+    engine.dispose()

@@ -50,6 +50,7 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
     if backend not in ("sqlite", "postgresql"):
         raise InputError(f"database: expected postgresql://... or sqlite:///FILE, got {backend}://...")
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
+    options["hide_parameters"] = True  # errors are logged, and values are what people typed, and their tokens
     if backend == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
         options["connect_args"] = {"connect_timeout": 10}

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Response
 from fastapi import Path as InPath
@@ -76,18 +77,17 @@ def show_pairs(desk: AtDesk, show: Show = "disputed", joint: Joint = None, after
     with desk.engine.connect() as connection:
         pairs, end = browsing.browse(connection, show, joint=number, after=read_cursor(after))
         votes = browsing.votes(connection, [pair.id for pair in pairs])
-    more = (
-        f"/admin/pairs?show={show}&joint={'' if number is None else joint}&after={write_cursor(end)}" if end else None
-    )
+    shown_joint = "" if number is None else joint
+    query = urlencode({"show": show, "joint": shown_joint, "after": write_cursor(end)}) if end else ""
     return desk.page(
         "pairs.html",
         pairs=pairs,
         votes=votes,
         shown=desk.shown(pairs),
         show=show,
-        joint=joint if number is not None else "",
+        joint=shown_joint,
         joints=[(name, desk.words(name)) for name in names],
-        more=more,
+        more=f"/admin/pairs?{query}" if end else None,
     )
 
 
