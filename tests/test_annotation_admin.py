@@ -360,11 +360,12 @@ def test_disputed_pairs_come_first_and_are_paged(project: Project) -> None:
 
 
 def test_the_next_page_asks_for_the_same_joint_whatever_its_name(
-    app: FastAPI, viewer: Browser, project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = "a&show=gold#+%41"
     joints = tuple(odd if name == "neck" else name for name in project.skeleton.joints)
-    monkeypatch.setattr(app.state, "project", replace(project, skeleton=replace(project.skeleton, joints=joints)))
+    renamed = replace(project, skeleton=replace(project.skeleton, joints=joints))
+    viewer = Browser(create_app(renamed, protection=OPEN_RATES), "viewer")
     first_page = partial(browsing.browse, most=1)
     monkeypatch.setattr(browsing, "browse", first_page)
     text = viewer.get("/admin/pairs", params={"show": "all", "joint": odd}).text
