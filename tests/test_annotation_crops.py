@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nearfar.annotation import schema
-from nearfar.annotation.projects.crops import MAX_SIDE, Crop, crop_jpeg, find_crop, trim_cache
+from nearfar.annotation.projects.crops import MAX_SIDE, Crop, bring_back, crop_jpeg, find_crop, trim_cache
 from nearfar.annotation.projects.placing import crop_boxes
 from nearfar.annotation.projects.project import Project, init_project
 from nearfar.annotation.queue import Event, next_task, record
@@ -169,6 +169,21 @@ def test_an_image_that_cannot_be_shown_is_set_aside(tmp_path: Path, database_url
             key = f"00000000-0000-4000-8000-{number:012d}"
             record(project.engine, project.settings, 1, [Event(key, question.id, 1, "a", 900)], 102)
         assert next_task(project.engine, project.settings, 1, "work", 103) is None
+        assert bring_back(project) == 0
+
+
+def test_images_that_are_back_are_asked_about_again(tmp_path: Path) -> None:
+    with project_of(tmp_path) as project:
+        image = tmp_path / "images" / "1.png"
+        content = image.read_bytes()
+        image.unlink()
+        with pytest.raises(InputError, match="is not there"):
+            crop_jpeg(project, crop_of(project, 1))
+        assert closed(project)[1] == {"image"}
+        image.write_bytes(content)
+        assert bring_back(project) > 0
+        assert closed(project) == {pose: {None} for pose in range(4)}
+        assert bring_back(project) == 0
 
 
 def test_a_folder_that_is_away_for_a_while_closes_nothing(tmp_path: Path) -> None:

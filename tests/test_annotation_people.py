@@ -241,6 +241,12 @@ def test_checked_names_can_be_shown(text: str) -> None:
     assert not {"\n", "\u202e", "\u2066", "\x00"} & set(name)
 
 
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum(a1)", "  =x"])
+def test_names_are_no_formulas(name: str) -> None:
+    with pytest.raises(InputError, match="spreadsheet"):
+        people.check_name(name)
+
+
 def test_roles() -> None:
     assert people.check_role("viewer") == "viewer"
     with pytest.raises(InputError, match="admin, annotator, viewer"):

@@ -86,13 +86,15 @@ def check_name(name: str) -> str:
     """A name fit to be shown: composed (NFC), without outer and double spaces.
 
     Raises:
-        InputError: empty, longer than 100 characters, or with characters that are not seen.
+        InputError: empty, longer than 100 characters, with characters that are not seen, or like a formula.
     """
     name = " ".join(unicodedata.normalize("NFC", name[: 10 * LONGEST_NAME]).split())
     if not 0 < len(name) <= LONGEST_NAME:
         raise InputError(f"name: expected 1 to {LONGEST_NAME} characters, got {len(name)}")
     if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn") or sign in _DIRECTIONS for sign in name):
         raise InputError("name: expected letters that can be seen, got control characters among them")
+    if name[0] in "=+-@":
+        raise InputError(f"name: cannot begin with {name[0]!r}: a spreadsheet would take it for a formula")
     return name
 
 

@@ -18,10 +18,11 @@ from nearfar.annotation.projects.images import UNREADABLE, path_within
 from nearfar.annotation.projects.project import Project
 from nearfar.annotation.queue.counting import lock_pairs, lock_person, store_pairs
 from nearfar.annotation.queue.leasing import release_tasks
+from nearfar.annotation.queue.stopping import decide
 from nearfar.errors import InputError
 from nearfar.files import replacing
 
-__all__ = ["Crop", "crop_jpeg", "find_crop", "set_aside", "trim_cache"]
+__all__ = ["Crop", "bring_back", "crop_jpeg", "find_crop", "set_aside", "trim_cache"]
 
 MAX_SIDE = 1600
 """Pixels; larger crops are made smaller. Places in a crop are told in the image's pixels, whatever its size."""
@@ -142,7 +143,8 @@ def set_aside(project: Project, pose_id: int) -> None:
 
     def close(connection: Connection) -> None:
         ids = connection.execute(select(pair.c.id).where(pair.c.pose_id == pose_id)).scalars()
-        store_pairs(connection, [replace(state, closed="image") for state in lock_pairs(connection, ids).values()])
+        states = lock_pairs(connection, ids).values()
+        store_pairs(connection, [replace(state, closed="image") for state in states if state.closed != "admin"])
 
     def release(connection: Connection, person_id: int, task_id: int) -> None:
         lock_person(connection, person_id)
@@ -161,3 +163,31 @@ def set_aside(project: Project, pose_id: int) -> None:
         tasks = [(row.person_id, row.task_id) for row in connection.execute(open_ones)]
     for person_id, task_id in tasks:
         with_retries(project.engine, partial(release, person_id=person_id, task_id=task_id))
+
+
+def bring_back(project: Project) -> int:
+    """Ask again about poses that were set aside and whose images can be shown again.
+
+    Returns:
+        How many pairs were opened or settled by the answers that they have.
+    """
+    pair = schema.pair
+    gone = pair.c.closed == "image"
+
+    def back(connection: Connection, pose_id: int) -> int:
+        ids = connection.execute(select(pair.c.id).where(gone, pair.c.pose_id == pose_id)).scalars()
+        states = [replace(state, closed=None) for state in lock_pairs(connection, ids).values()]
+        store_pairs(connection, [decide(state, project.settings) for state in states])
+        return len(states)
+
+    with project.engine.connect() as connection:
+        poses = list(connection.execute(select(pair.c.pose_id).where(gone).distinct()).scalars())
+        crops = [find_crop(connection, pose_id) for pose_id in poses]
+    count = 0
+    for crop in crops:
+        if crop is None:
+            continue
+        with suppress(InputError):  # still gone
+            crop_jpeg(project, crop)
+            count += with_retries(project.engine, partial(back, pose_id=crop.pose))
+    return count

@@ -42,6 +42,8 @@ def keep_up(engine: Engine, settings: Settings, stop: threading.Event) -> None:
 
     Several servers may do so at once. What goes wrong is logged, and tried again in the next round.
     """
+    import torch  # noqa: F401  merging needs it, and the first answer should not wait for it
+
     while not stop.wait(ROUND_SECONDS):
         try:
             look_after(engine, settings)
