@@ -19,7 +19,8 @@ from nearfar import InputError, PoseSet, RelativeLabels, evaluate, load, preset,
 from nearfar.labels import all_pairs, labels_from_joints, random_pairs
 from nearfar.presets import LossConfig, NetworkConfig, OptimiserConfig, TrainingConfig
 from nearfar.training import read_log
-from nearfar.training.data import TrainingData, augment
+from nearfar.training.augment import augment
+from nearfar.training.data import TrainingData
 from nearfar.training.loop import learning_rate
 from nearfar.training.objective import average_person_lengths
 

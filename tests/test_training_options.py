@@ -20,8 +20,9 @@ from nearfar.labels import all_pairs, labels_from_joints, random_pairs
 from nearfar.poses import PoseSet
 from nearfar.presets import PRESETS, LossConfig, NetworkConfig, TrainingConfig
 from nearfar.synthetic import synthetic_poses
+from nearfar.training.augment import augment
 from nearfar.training.checkpoint import read_progress, read_tensors
-from nearfar.training.data import TrainingData, augment
+from nearfar.training.data import TrainingData
 from nearfar.training.objective import LimbReference
 
 CPU = torch.device("cpu")

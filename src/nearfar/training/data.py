@@ -18,8 +18,9 @@ from nearfar.lifting.lifter import MIN_JOINTS, with_camera
 from nearfar.poses import PoseSet
 from nearfar.presets import TrainingConfig
 from nearfar.skeleton import Skeleton
+from nearfar.training.augment import hidden_joints
 
-__all__ = ["Batch", "TrainingData", "augment", "trainable"]
+__all__ = ["Batch", "TrainingData", "trainable"]
 
 Array = npt.NDArray[Any]
 
@@ -95,7 +96,7 @@ class TrainingData:
         hidden = None
         if config.input_dropout:
             chance = _tensor(rng.random(keypoints.shape[:2]), device)
-            hidden = _hidden(keypoints, chance < config.input_dropout, poses.skeleton.root_index)
+            hidden = hidden_joints(keypoints, chance < config.input_dropout, poses.skeleton.root_index)
         joints = None
         if config.loss.needs_joints:
             if poses.joints is None or poses.frame == "world":
@@ -209,56 +210,6 @@ def _faults(keypoints: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
         f"fewer than {MIN_JOINTS} keypoints": present.sum(1) < MIN_JOINTS,
         "all keypoints in one spot": apart == 0,
     }
-
-
-def augment(
-    batch: Batch, config: TrainingConfig, mirror_permutation: Tensor, root: int, generator: torch.Generator
-) -> Batch:
-    """Mirror poses, move keypoints and hide joints as the configuration says; labels and joints follow the mirror.
-
-    Args:
-        batch: as it comes from `TrainingData.batches`.
-        config: the run.
-        mirror_permutation: (J,) of the skeleton.
-        root: index of the root, which is never hidden.
-        generator: on the batch's device.
-    """
-    keypoints, intrinsics, pair, relation, labelled, joints, pixels = batch
-    device, size = keypoints.device, len(keypoints)
-    if config.mirror:
-        turn = torch.rand(size, device=device, generator=generator) < 0.5
-        sign = torch.where(turn, -1.0, 1.0)
-        hiding = keypoints is not pixels
-        keypoints = _mirrored(keypoints, turn, mirror_permutation)
-        pixels = _mirrored(pixels, turn, mirror_permutation) if hiding else keypoints
-        intrinsics = torch.cat([intrinsics[:, :2], intrinsics[:, 2:3] * sign[:, None], intrinsics[:, 3:]], dim=-1)
-        if pair is not None and labelled is not None:
-            pair = torch.where(turn[labelled, None], mirror_permutation[pair], pair)
-        if joints is not None:
-            joints = _mirrored(joints, turn, mirror_permutation)
-    if config.keypoint_noise:
-        offset = keypoints - keypoints[:, root : root + 1]
-        apparent = offset.square().sum(-1).nanmean(-1).sqrt()
-        noise = torch.randn(keypoints.shape, device=device, generator=generator)
-        keypoints = keypoints + config.keypoint_noise * apparent[:, None, None] * noise
-    if config.missing_joints:
-        chosen = torch.rand(keypoints.shape[:2], device=device, generator=generator) < config.missing_joints
-        keypoints = torch.where(_hidden(keypoints, chosen, root)[..., None], torch.nan, keypoints)
-    return Batch(keypoints, intrinsics, pair, relation, labelled, joints, pixels)
-
-
-def _hidden(keypoints: Tensor, chosen: Tensor, root: int) -> Tensor:
-    """Of the joints (B, J) chosen to be hidden those that may be: never the root, never too many of a pose."""
-    chosen = chosen.clone()
-    chosen[:, root] = False
-    return chosen & ((torch.isfinite(keypoints).all(-1) & ~chosen).sum(1, keepdim=True) >= MIN_JOINTS)
-
-
-def _mirrored(points: Tensor, turn: Tensor, permutation: Tensor) -> Tensor:
-    """Points (B, J, D), those of the rows that `turn` (B,) names with left and right exchanged and x negated."""
-    points = torch.where(turn[:, None, None], points[:, permutation], points)
-    sign = torch.where(turn, -1.0, 1.0)[:, None, None]
-    return torch.cat([points[..., :1] * sign, points[..., 1:]], dim=-1)
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:

@@ -32,8 +32,9 @@ from nearfar.lifting.network import LiftingNetwork, build_network
 from nearfar.poses import PoseSet
 from nearfar.presets import OptimiserConfig, TrainingConfig
 from nearfar.skeleton import Skeleton
+from nearfar.training.augment import augment
 from nearfar.training.checkpoint import load_checkpoint, optimiser_steps, read_progress, save_checkpoint
-from nearfar.training.data import TrainingData, augment
+from nearfar.training.data import TrainingData
 from nearfar.training.initial import read_start
 from nearfar.training.log import RunLog
 from nearfar.training.objective import LimbReference, objective
