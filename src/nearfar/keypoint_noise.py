@@ -1,17 +1,30 @@
-"""Noise on 2D keypoints, in pixels, drawn once for a whole set of poses (PAPER.md 5)."""
+"""Noise on 2D keypoints: the paper's, drawn once for a whole set of poses (PAPER.md 5), and a detector's.
+
+`DetectorNoise` follows the errors that Ronchi and Perona (ICCV 2017) found in detectors: jitter, misses and inversions
+(left taken for right), with joints that are missing and people whom the image border cuts. docs/robustness.md has the
+equations.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+import tomllib
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from nearfar.errors import InputError
+from nearfar.skeleton import Skeleton
 
-__all__ = ["KeypointNoise"]
+if TYPE_CHECKING:  # imported where it is used: presets are read by commands that need no torch
+    import torch
+    from torch import Tensor
+
+__all__ = ["DetectorNoise", "KeypointNoise", "detect", "hidden_joints", "keypoint_sigmas"]
 
 Kind = Literal["none", "normal", "normal_variance", "uniform", "radial"]
 
@@ -52,3 +65,171 @@ class KeypointNoise:
             deviation = amount if self.kind == "normal" else math.sqrt(amount)
             offset = rng.normal(0, deviation, size=shape)
         return (keypoints + offset).astype(keypoints.dtype)
+
+
+JUMP = 4.0
+"""Times its usual spread that a joint which jumps is off."""
+AREA_OVER_SIZE = 2.0
+"""Square root of a person's area over the RMS distance of the joints from the root, about."""
+BLIND_SCORE = 0.3
+"""Share of a score that has nothing to do with the error."""
+FEWEST_JOINTS = 4
+"""Joints that are left of every pose, the root among them: fewer are a person to no lifter."""
+
+
+@dataclass(frozen=True)
+class DetectorNoise:
+    """What a 2D detector does to true keypoints; all zeros is nothing.
+
+    Attributes:
+        pixels: standard deviation of the jitter in x and in y, px: the mean over the joints, which differ as
+            `keypoint_sigmas` says.
+        share: the same as a share of the person's apparent size (RMS distance of the joints from the root); the two
+            add up.
+        jumps: probability that a joint's jitter is 4 times as wide: the heavy tail.
+        limb_swaps: probability, for each mirror pair, that left and right are exchanged from there down the limb.
+        person_swaps: probability that left and right of the whole person are exchanged.
+        missing: probability that a joint other than the root is not found.
+        cuts: probability that the image border cuts the person, on any of four sides, between the root and the
+            outermost joint; what lies beyond is missing.
+    """
+
+    pixels: float = 0.0
+    share: float = 0.0
+    jumps: float = 0.0
+    limb_swaps: float = 0.0
+    person_swaps: float = 0.0
+    missing: float = 0.0
+    cuts: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            most = math.inf if field.name in {"pixels", "share"} else 1.0
+            if not (math.isfinite(value) and 0 <= value <= most):
+                limits = "of 0 or more" if most == math.inf else "within 0..1"
+                raise InputError(f"detector noise: {field.name}: expected a number {limits}, got {value}")
+
+    def __bool__(self) -> bool:
+        """Whether it does anything."""
+        return any(getattr(self, field.name) for field in fields(self))
+
+    def add(
+        self, keypoints: npt.NDArray[Any], skeleton: Skeleton, rng: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """`detect` on arrays: keypoints (N, J, 2) px, as they were in type, and scores (N, J); drawn from `rng`."""
+        import torch
+
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        noisy, scores = detect(torch.from_numpy(np.array(keypoints, np.float64)), self, skeleton, generator)
+        return noisy.numpy().astype(keypoints.dtype), scores.numpy().astype(np.float32)
+
+
+@cache
+def keypoint_sigmas(skeleton: Skeleton) -> npt.NDArray[np.float64]:
+    """(J,) how precisely each joint can be placed: COCO's constants by name; others have the mean of those known."""
+    constants: dict[str, float] = tomllib.loads(
+        (resources.files("nearfar") / "keypoint_sigmas.toml").read_text("utf-8")
+    )
+    known = [constants[joint] for joint in skeleton.joints if joint in constants]
+    mean = float(np.mean(known or list(constants.values())))
+    return np.array([constants.get(joint, mean) for joint in skeleton.joints])
+
+
+@cache
+def _limbs_below(skeleton: Skeleton) -> npt.NDArray[np.float32]:
+    """(P, J) 1 where an exchange that starts at a mirror pair takes a joint along: the pair and what hangs on it."""
+    taken = np.zeros((len(skeleton.mirror_pairs), len(skeleton)), np.float32)
+    for row, pair in zip(taken, skeleton.mirror_pairs, strict=True):
+        row[[skeleton.index(joint) for joint in pair]] = 1
+        for _ in range(len(skeleton)):
+            row[:] = np.maximum(row, np.where(skeleton.parents < 0, 0, row[skeleton.parents]))
+    return np.maximum(taken, taken[:, skeleton.mirror_permutation])
+
+
+def detect(
+    keypoints: Tensor,
+    noise: DetectorNoise,
+    skeleton: Skeleton,
+    generator: torch.Generator,
+    difficulty: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What a detector makes of true keypoints.
+
+    Args:
+        keypoints: (B, J, 2) px, NaN where missing.
+        noise: of the detector.
+        skeleton: of the J joints.
+        generator: on the keypoints' device.
+        difficulty: (B,) 0..1, factors on all amounts and probabilities of a pose; None for 1.
+
+    Returns:
+        Keypoints (B, J, 2) px and scores (B, J). A score is 0 where the joint is missing, else COCO's keypoint
+        similarity of the jitter, blurred. Exchanged sides keep theirs: a detector is no less sure of them.
+    """
+    import torch
+
+    size, joints = keypoints.shape[:2]
+    hard = keypoints.new_ones(size, 1) if difficulty is None else difficulty[:, None].to(keypoints)
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(*shape, device=keypoints.device, generator=generator)
+
+    apparent = _offsets(keypoints, skeleton).square().sum(-1).nanmean(-1, keepdim=True).sqrt()
+    sigmas = torch.from_numpy(keypoint_sigmas(skeleton)).to(keypoints)
+    wide = torch.where(rand(size, joints) < noise.jumps * hard, JUMP, 1.0)
+    usual = hard * (noise.pixels + noise.share * apparent)
+    jitter = torch.randn(keypoints.shape, device=keypoints.device, generator=generator).to(keypoints)
+    jitter = jitter * (usual * wide * sigmas / sigmas.mean())[..., None]
+    found = keypoints + jitter
+    similarity = torch.exp(-jitter.square().sum(-1) / (2 * (2 * sigmas * AREA_OVER_SIZE * apparent).square()))
+    scores = (1 - BLIND_SCORE) * similarity + BLIND_SCORE * rand(size, joints)
+
+    below = torch.from_numpy(_limbs_below(skeleton)).to(keypoints)
+    exchanged = (rand(size, len(below)) < noise.limb_swaps * hard).to(keypoints) @ below > 0
+    exchanged = exchanged != (rand(size, 1) < noise.person_swaps * hard)
+    opposite = torch.from_numpy(skeleton.mirror_permutation).to(keypoints.device)
+    found = torch.where(exchanged[..., None], found[:, opposite], found)
+    scores = torch.where(exchanged, scores[:, opposite], scores)
+
+    lost = rand(size, joints) < noise.missing * hard
+    lost |= _beyond_border(found, rand(size), rand(size), skeleton) & (rand(size, 1) < noise.cuts * hard)
+    lost = hidden_joints(found, lost, skeleton.root_index)
+    found = torch.where(lost[..., None], torch.nan, found)
+    return found, torch.where(torch.isnan(found).any(-1), 0.0, scores)
+
+
+def hidden_joints(keypoints: Tensor, chosen: Tensor, root: int) -> Tensor:
+    """Of the joints (B, J) chosen to be hidden those that may be: never the root, never too many of a pose.
+
+    Args:
+        keypoints: (B, J, 2), NaN where missing.
+        chosen: (B, J) to be hidden.
+        root: index of the root.
+    """
+    import torch
+
+    chosen = chosen.clone()
+    chosen[:, root] = False
+    return chosen & ((torch.isfinite(keypoints).all(-1) & ~chosen).sum(1, keepdim=True) >= FEWEST_JOINTS)
+
+
+def _offsets(keypoints: Tensor, skeleton: Skeleton) -> Tensor:
+    return keypoints - keypoints[:, skeleton.root_index : skeleton.root_index + 1]
+
+
+def _beyond_border(keypoints: Tensor, side: Tensor, place: Tensor, skeleton: Skeleton) -> Tensor:
+    """(B, J) joints beyond a border on one of four sides, at a share of the way from the root to the outermost joint.
+
+    Args:
+        keypoints: (B, J, 2).
+        side: (B,) 0..1: its quarters are right, left, bottom and top.
+        place: (B,) 0..1: the share.
+        skeleton: of the joints.
+    """
+    import torch
+
+    offsets = _offsets(keypoints, skeleton).nan_to_num(0.0)
+    outward = torch.cat([offsets, -offsets], dim=-1)[..., [0, 2, 1, 3]]
+    outward = outward[torch.arange(len(side)), :, (4 * side).long().clamp(max=3)]
+    return outward > place[:, None] * outward.amax(1, keepdim=True)

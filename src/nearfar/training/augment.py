@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nearfar.lifting.lifter import MIN_JOINTS
+from nearfar.keypoint_noise import hidden_joints
 from nearfar.presets import TrainingConfig
 
-if TYPE_CHECKING:  # data.py hides joints too
+if TYPE_CHECKING:
     from nearfar.training.data import Batch
 
-__all__ = ["augment", "hidden_joints"]
+
+__all__ = ["augment"]
 
 
 def augment(
@@ -43,13 +44,6 @@ def augment(
         hidden = hidden_joints(keypoints, chance < config.missing_joints, root)
         keypoints = torch.where(hidden[..., None], torch.nan, keypoints)
     return batch._replace(keypoints=keypoints)
-
-
-def hidden_joints(keypoints: Tensor, chosen: Tensor, root: int) -> Tensor:
-    """Of the joints (B, J) chosen to be hidden those that may be: never the root, never too many of a pose."""
-    chosen = chosen.clone()
-    chosen[:, root] = False
-    return chosen & ((torch.isfinite(keypoints).all(-1) & ~chosen).sum(1, keepdim=True) >= MIN_JOINTS)
 
 
 def _mirrored_batch(batch: Batch, turn: Tensor, permutation: Tensor) -> Batch:
