@@ -9,7 +9,16 @@ from typing import Literal
 from nearfar.errors import InputError
 from nearfar.keypoint_noise import KeypointNoise
 
-__all__ = ["PRESETS", "LossConfig", "NetworkConfig", "OptimiserConfig", "TrainingConfig", "preset"]
+__all__ = [
+    "PRESETS",
+    "LossConfig",
+    "NetworkConfig",
+    "OptimiserConfig",
+    "SyntheticConfig",
+    "TrainingConfig",
+    "TurnConfig",
+    "preset",
+]
 
 
 Head = Literal["relative", "supervised", "ray_depth"]
@@ -109,12 +118,60 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True)
+class SyntheticConfig:
+    """Synthetic motion (docs/synthetic.md) mixed into every step, under full 3D supervision: a prior on 3D poses.
+
+    Attributes:
+        poses: views of synthetic people to draw from; 0 for none. They are made anew for each run, from its seed.
+        batch_size: synthetic poses a step, besides those of the data.
+        weight: of their L1 error, 1/mm.
+    """
+
+    poses: int = 0
+    batch_size: int = 128
+    weight: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check("synthetic.poses", self.poses, at_least=0)
+        _check("synthetic.batch_size", self.batch_size, at_least=1)
+        _check("synthetic.weight", self.weight, at_least=0)
+
+
+@dataclass(frozen=True)
+class TurnConfig:
+    """Lift, turn, project, lift again: what the network says of a pose should not depend on who looks at it.
+
+    A running mean of the network's weights (the teacher, Tarvainen & Valpola 2017) lifts each pose; seen by another
+    camera, the lifted pose is a sample whose 3D is known.
+
+    Attributes:
+        weight: of the L1 error of such samples, 1/mm; 0 for none.
+        start: share of the steps before the first one.
+        decay: share of the teacher's weights that a step keeps.
+        tilt: standard deviation of the other camera's tilt, degrees; its turn about the vertical is uniform.
+    """
+
+    weight: float = 0.0
+    start: float = 0.15
+    decay: float = 0.999
+    tilt: float = 6.0
+
+    def __post_init__(self) -> None:
+        _check("turn.weight", self.weight, at_least=0)
+        _check("turn.start", self.start, at_least=0, at_most=1)
+        _check("turn.decay", self.decay, at_least=0, below=1)
+        _check("turn.tilt", self.tilt, at_least=0)
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """One training run.
 
     Attributes:
         network: the network.
         loss: the terms of the loss.
+        synthetic: synthetic motion that is mixed in.
+        turn: learning from lifted poses seen by other cameras.
         optimiser: optimiser and schedule.
         epochs: passes over the poses.
         batch_size: poses a step.
@@ -127,12 +184,15 @@ class TrainingConfig:
         data_share: share of the poses to train on, drawn once; statistics come from all of them (PAPER.md 4).
         labels_used: of several labels of a pose, "one" drawn anew each epoch (the paper's on Human3.6M), "all" at once,
             or "each" as a sample of its own (the paper's on LSP).
+        unlabelled: poses without a label take part too, in all terms but the order of labelled pairs.
         seed: of weights, order and noise.
         precision: "bfloat16" runs the linear layers in bfloat16; "auto" takes it where the hardware has the units.
     """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    turn: TurnConfig = field(default_factory=TurnConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     epochs: int = 24
     batch_size: int = 256
@@ -143,6 +203,7 @@ class TrainingConfig:
     input_dropout: float = 0.0
     data_share: float = 1.0
     labels_used: Literal["one", "all", "each"] = "one"
+    unlabelled: bool = False
     seed: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
@@ -163,6 +224,10 @@ class TrainingConfig:
             raise InputError(
                 f"loss.reprojection {loss.reprojection} needs network.head relative, which predicts a scale"
             )
+        if self.turn.weight and self.network.head != "ray_depth":
+            raise InputError(f"turn.weight needs network.head ray_depth, which places people; got {self.network.head}")
+        if self.unlabelled and self.labels_used == "each":
+            raise InputError("unlabelled: where each label is a sample (labels_used each), poses without one cannot be")
 
 
 def _check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,18 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, step: int, config: TrainingConfig, data: str
+    path: Path,
+    modules: Mapping[str, nn.Module],
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    config: TrainingConfig,
+    data: str,
 ) -> None:
-    """Write weights, optimiser state and progress, whole or not at all.
+    """Write the weights of modules by name (one is "network"), optimiser state and progress, whole or not at all.
 
     Random numbers are a function of seed and step (see `nearfar.training.loop`), so no generator state is needed.
     """
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    tensors = {f"{module}.{name}": value for module in modules for name, value in modules[module].state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
     header = {"schema": SCHEMA, "step": step, "config": dataclasses.asdict(config), "data": data}
@@ -74,7 +80,7 @@ def read_progress(path: Path) -> Progress:
         raise InputError(f"{path}: not a nearfar training checkpoint, or a damaged one ({error})") from None
 
 
-def load_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+def load_checkpoint(path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer) -> None:
     """Put weights and optimiser state back.
 
     Raises:
@@ -82,24 +88,25 @@ def load_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optim
     """
     weights, states = read_tensors(path)
     try:
-        network.load_state_dict(weights)
+        for name, module in modules.items():
+            module.load_state_dict(weights.get(name, {}))
         optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path}: the checkpoint is of another network ({error})") from None
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]]]:
-    """The state of the network, and that of the optimiser by number of parameter."""
-    weights: dict[str, Tensor] = {}
+def read_tensors(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[int, dict[str, Tensor]]]:
+    """The state of each module by its name, and that of the optimiser by number of parameter."""
+    weights: dict[str, dict[str, Tensor]] = {}
     states: dict[int, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as file:
         for key in file.keys():  # noqa: SIM118 (not a dict)
             kind, rest = key.split(".", 1)
-            if kind == "network":
-                weights[rest] = file.get_tensor(key)
-            else:
+            if kind == "optimiser":
                 number, name = rest.split(".", 1)
                 states.setdefault(int(number), {})[name] = file.get_tensor(key)
+            else:
+                weights.setdefault(kind, {})[rest] = file.get_tensor(key)
     return weights, states
 
 

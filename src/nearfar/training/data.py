@@ -13,12 +13,12 @@ from torch import Tensor
 
 from nearfar.errors import InputError
 from nearfar.geometry import root_relative
+from nearfar.keypoint_noise import hidden_joints
 from nearfar.labels import RelativeLabels
 from nearfar.lifting.lifter import MIN_JOINTS, with_camera
 from nearfar.poses import PoseSet
 from nearfar.presets import TrainingConfig
 from nearfar.skeleton import Skeleton
-from nearfar.training.augment import hidden_joints
 
 __all__ = ["Batch", "TrainingData", "trainable"]
 
@@ -62,8 +62,8 @@ class TrainingData:
         relation: (M,) float32, or None.
         pose_of_label: (M,) int64, or None.
         first_label: (N + 1,) int64: pose i has labels first_label[i] to first_label[i + 1]; or None.
-        sample: (S,) poses that are trained on: those with a label, or all under full supervision; of them a share.
-            Where each label is a sample of its own, labels instead.
+        sample: (S,) poses that are trained on: those with a label, or all where others take part too or under full
+            supervision; of them a share. Where each label is a sample of its own, labels instead.
         labels_used: "one", "all" or "each", as in `TrainingConfig`.
     """
 
@@ -116,13 +116,18 @@ class TrainingData:
             pose_of_label = torch.from_numpy(labels.pose[order].astype(np.int64)).to(device)
             counts = np.bincount(labels.pose, minlength=len(poses))
             first_label = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])).to(device)
-            each = config.labels_used == "each"
-            sample = torch.from_numpy(np.arange(len(labels)) if each else np.flatnonzero(counts)).to(device)
+            if config.labels_used == "each":
+                chosen = np.arange(len(labels))
+            elif config.unlabelled:
+                chosen = np.flatnonzero(trainable(poses) | (counts > 0))
+            else:
+                chosen = np.flatnonzero(counts)
+            sample = torch.from_numpy(chosen).to(device)
         _check_keypoints(keypoints, poses.skeleton, pose_of_label)
         if config.data_share < 1:
             kept = max(2, round(config.data_share * len(sample)))
-            chosen = np.sort(rng.permutation(len(sample))[:kept])
-            sample = sample[torch.from_numpy(chosen).to(device)]
+            part = np.sort(rng.permutation(len(sample))[:kept])
+            sample = sample[torch.from_numpy(part).to(device)]
         return cls(
             keypoints,
             hidden,
@@ -166,7 +171,8 @@ class TrainingData:
         low, high = first_label[rows], first_label[rows + 1]
         place = torch.arange(len(rows), device=rows.device)
         if self.labels_used == "one":
-            return low + (chance * (high - low)).long(), place
+            labelled = place[high > low]
+            return (low + (chance * (high - low)).long())[labelled], labelled
         count = high - low
         labelled = torch.repeat_interleave(place, count)
         before = torch.cumsum(count, 0) - count

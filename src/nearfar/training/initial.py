@@ -76,8 +76,8 @@ def read_start(init: str | Path, config: NetworkConfig, skeleton: Skeleton) -> S
     from_run = path.is_file() and is_checkpoint(path)
     lifter = load(path.with_name("weights.safetensors") if from_run else init)
     lengths = lifter.card.get("mean_limb_lengths")
-    weights, optimiser = read_tensors(path) if from_run else (lifter.network.state_dict(), {})
-    return Start(weights, optimiser, None if lengths is None else np.array(lengths))
+    weights, optimiser = read_tensors(path) if from_run else ({"network": lifter.network.state_dict()}, {})
+    return Start(weights["network"], optimiser, None if lengths is None else np.array(lengths))
 
 
 def _layers(config: NetworkConfig) -> NetworkConfig:

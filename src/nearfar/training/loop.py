@@ -29,12 +29,14 @@ from nearfar.files import write_text
 from nearfar.labels import RelativeLabels
 from nearfar.lifting.lifter import Lifter, resolve_device
 from nearfar.lifting.network import LiftingNetwork, build_network
+from nearfar.losses import joint_l1_loss
 from nearfar.poses import PoseSet
 from nearfar.presets import OptimiserConfig, TrainingConfig
 from nearfar.skeleton import Skeleton
 from nearfar.training.augment import augment
 from nearfar.training.checkpoint import load_checkpoint, optimiser_steps, read_progress, save_checkpoint
-from nearfar.training.data import TrainingData
+from nearfar.training.companions import SyntheticSamples, Teacher
+from nearfar.training.data import Batch, TrainingData
 from nearfar.training.initial import read_start
 from nearfar.training.log import RunLog
 from nearfar.training.objective import LimbReference, objective
@@ -110,14 +112,28 @@ def train(
     if start is not None:
         start.put(network, optimiser)
         network.fit_input_statistics(data.keypoints)
+    steps = config.epochs * data.steps(config.batch_size)
+    synthetic = SyntheticSamples.of(config.synthetic, skeleton, config.seed, steps, place)
+    teacher = Teacher(network, config.turn) if config.turn.weight else None
     folder = None if out is None else Path(out)
     fingerprint = _fingerprint(data, reference, skeleton)
     with _run_folder(folder):
-        step = _start(folder, network, optimiser, config, fingerprint, resume=resume)
+        step = _start(folder, network, teacher, optimiser, config, fingerprint, resume=resume)
         carried = optimiser_steps(optimiser) - step
         with RunLog(folder, step) as log:
             run = _Run(
-                network, optimiser, data, reference, config, log, folder, fingerprint, checkpoint_seconds, carried
+                network,
+                teacher,
+                optimiser,
+                data,
+                synthetic,
+                reference,
+                config,
+                log,
+                folder,
+                fingerprint,
+                checkpoint_seconds,
+                carried,
             )
             run.go(step, progress=progress, val=val, val_labels=val_labels)
         network.eval()
@@ -129,8 +145,10 @@ def train(
 @dataclasses.dataclass(eq=False)
 class _Run:
     network: LiftingNetwork
+    teacher: Teacher | None
     optimiser: torch.optim.Optimizer
     data: TrainingData
+    synthetic: SyntheticSamples | None
     reference: LimbReference | None
     config: TrainingConfig
     log: RunLog
@@ -181,27 +199,50 @@ class _Run:
         finally:
             bar.close()
 
-    def _step(self, batch: Any, step: int, total: int) -> dict[str, torch.Tensor]:
+    def _step(self, batch: Batch, step: int, total: int) -> dict[str, torch.Tensor]:
         config, network = self.config, self.network
         seed = _seed(config.seed, 2, step)
         torch.manual_seed(seed)  # dropout draws from the global generator
-        generator = torch.Generator(device=self.data.keypoints.device).manual_seed(seed)
+        device = self.data.keypoints.device
+        generator = torch.Generator(device=device).manual_seed(seed)
         root = network.skeleton.root_index
+        half_precision = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
         batch = augment(batch, config, network.mirror_permutation, root, generator)
+        with half_precision:
+            companions = {
+                name: augment(other, config, network.mirror_permutation, root, generator)
+                for name, other in self._companions(batch, step, total, generator).items()
+            }
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(config.optimiser, step, total, self.carried_steps)
         network.train()
-        device = self.data.keypoints.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            prediction = network(batch.keypoints, batch.intrinsics)
-        terms = objective(prediction, batch, config.loss, self.reference, root)
+        together = [batch, *companions.values()]
+        with half_precision:
+            lifted = network(torch.cat([b.keypoints for b in together]), torch.cat([b.intrinsics for b in together]))
+        predictions = lifted.split([len(b.keypoints) for b in together])
+        terms = objective(predictions[0], batch, config.loss, self.reference, root)
+        weights = {"synthetic": config.synthetic.weight, "turned": config.turn.weight}
+        for (name, other), prediction in zip(companions.items(), predictions[1:], strict=True):
+            if other.joints is not None:
+                terms[name] = weights[name] * joint_l1_loss(prediction.joints, other.joints)
         loss = torch.stack(list(terms.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if config.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.gradient_clip)
         self.optimiser.step()
+        if self.teacher is not None:
+            self.teacher.follow(network, step)
         return terms
+
+    def _companions(self, batch: Batch, step: int, total: int, generator: torch.Generator) -> dict[str, Batch]:
+        """Samples with known 3D that this step adds, by name of their term."""
+        companions = {}
+        if self.synthetic is not None:
+            companions["synthetic"] = self.synthetic.draw(self.config.synthetic.batch_size, generator)
+        if self.teacher is not None and step >= self.config.turn.start * total:
+            companions["turned"] = self.teacher.turned(batch, generator)
+        return companions
 
     def _record(self, terms: Mapping[str, torch.Tensor], step: int, epoch: int, bar: Any) -> None:
         values = {name: float(value.detach()) for name, value in terms.items()}
@@ -235,7 +276,9 @@ class _Run:
         if self.folder is not None:
             self.log.flush()
             path = self.folder / "checkpoint.safetensors"
-            save_checkpoint(path, self.network, self.optimiser, step, self.config, self.fingerprint)
+            save_checkpoint(
+                path, _modules(self.network, self.teacher), self.optimiser, step, self.config, self.fingerprint
+            )
 
 
 def learning_rate(config: OptimiserConfig, step: int, total: int, carried: int = 0) -> float:
@@ -249,6 +292,11 @@ def learning_rate(config: OptimiserConfig, step: int, total: int, carried: int =
     else:
         low, high, share = highest, highest / 250_000, (step - warm) / max(1.0, total - 1 - warm)
     return low + (high - low) * (1 - math.cos(math.pi * min(1.0, share))) / 2
+
+
+def _modules(network: LiftingNetwork, teacher: Teacher | None) -> dict[str, torch.nn.Module]:
+    """What a checkpoint holds, by name."""
+    return {"network": network} if teacher is None else {"network": network, "teacher": teacher.network}
 
 
 def _resolve_precision(precision: str, device: torch.device) -> Any:
@@ -300,6 +348,7 @@ def _fingerprint(data: TrainingData, reference: LimbReference | None, skeleton: 
 def _start(
     folder: Path | None,
     network: LiftingNetwork,
+    teacher: Teacher | None,
     optimiser: torch.optim.Optimizer,
     config: TrainingConfig,
     fingerprint: str,
@@ -323,7 +372,7 @@ def _start(
     mine = json.loads(json.dumps(dataclasses.asdict(config)))
     if changed := sorted(key for key in mine if mine[key] != progress.config.get(key)):
         raise InputError(f"{folder}: that run has another configuration (different: {', '.join(changed)})")
-    load_checkpoint(path, network, optimiser)
+    load_checkpoint(path, _modules(network, teacher), optimiser)
     return progress.step
 
 

@@ -104,14 +104,15 @@ def objective(
     """
     joints = prediction.joints
     terms: dict[str, Tensor] = {}
-    if config.order != "none" and batch.pair is not None and batch.relation is not None and batch.labelled is not None:
+    pair, relation, labelled = batch.pair, batch.relation, batch.labelled
+    if config.order != "none" and pair is not None and relation is not None and labelled is not None and len(pair):
         loss = {
             "batch_normalised": losses.batch_normalised_order_loss,
             "softplus": losses.softplus_order_loss,
             "crowd_likelihood": losses.crowd_likelihood_loss,
         }[config.order]
-        difference = losses.depth_differences(joints[batch.labelled], batch.pair)
-        terms["order"] = config.order_weight * loss(difference, batch.relation, config.order_scale)
+        difference = losses.depth_differences(joints[labelled], pair)
+        terms["order"] = config.order_weight * loss(difference, relation, config.order_scale)
     if config.reprojection != "none":
         if prediction.scale is None:
             raise InputError(f"reprojection {config.reprojection!r} needs a head that predicts the scale (relative)")
