@@ -10,6 +10,7 @@ normalisation in buffers, so that a saved network needs nothing but itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from nearfar.presets import Head, NetworkConfig
 from nearfar.skeleton import Skeleton
 
-__all__ = ["LiftingNetwork", "Prediction", "build_network"]
+__all__ = ["LiftingNetwork", "Prediction", "build_network", "rotate"]
 
 
 class Prediction(NamedTuple):
@@ -34,6 +35,30 @@ class Prediction(NamedTuple):
     joints: Tensor
     root: Tensor | None = None
     scale: Tensor | None = None
+
+    def split(self, sizes: Sequence[int]) -> list[Prediction]:
+        """Predictions for consecutive poses, so many each."""
+        ends = np.cumsum(sizes)
+        return [
+            Prediction(*(None if field is None else field[end - size : end] for field in self))  # type: ignore[arg-type]
+            for size, end in zip(sizes, ends, strict=True)
+        ]
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose share is rounded to 1/256, so that one random byte a feature decides: a third less time a step.
+
+    torch's own draws a double for each, one after the other, which on a CPU takes longer than the matrix products.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
+        """As `torch.nn.Dropout`."""
+        dropped = min(round(self.p * 256), 255)
+        if not self.training or not dropped:
+            return input
+        words = torch.empty(-(-input.numel() // 8), dtype=torch.int64, device=input.device).random_(-(2**63), None)
+        kept = (words.view(torch.uint8)[: input.numel()] >= dropped).view(input.shape)
+        return input * kept.to(input.dtype).mul_(256 / (256 - dropped))
 
 
 class Trunk(nn.Module):
@@ -50,7 +75,7 @@ class Trunk(nn.Module):
     @staticmethod
     def _layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
         return nn.Sequential(
-            nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True), nn.Dropout(dropout)
+            nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True), Dropout(dropout)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -235,7 +260,7 @@ class RayDepthNetwork(LiftingNetwork):
         rays = self.rays(keypoints, intrinsics)
         directions = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1)
         turn = _looking_along(directions[:, root])
-        turned = _rotate(turn, directions)
+        turned = rotate(turn, directions)
         turned = turned / turned[..., 2:]
         offsets = turned[..., :2]
         size = offsets.square().sum(-1).mean(-1).sqrt()
@@ -245,7 +270,7 @@ class RayDepthNetwork(LiftingNetwork):
         depths = self.depth_unit * (output[:, :-1] - output[:, root : root + 1])
         low, high = self.distance_bounds
         distance = (low + (high - low) * torch.sigmoid(output[:, -1])) * self.body_radius / size
-        points = _rotate(turn.transpose(1, 2), (distance[:, None] + depths)[..., None] * turned)
+        points = rotate(turn.transpose(1, 2), (distance[:, None] + depths)[..., None] * turned)
         return Prediction(points - points[:, root : root + 1], root=points[:, root])
 
 
@@ -257,7 +282,7 @@ def _looking_along(directions: Tensor) -> Tensor:
     return torch.stack([x, torch.linalg.cross(z, x), z], dim=1)
 
 
-def _rotate(rotations: Tensor, vectors: Tensor) -> Tensor:
+def rotate(rotations: Tensor, vectors: Tensor) -> Tensor:
     """R p for (B, 3, 3) rotations and (B, J, 3) vectors; no matrix product, which autocast would do in bfloat16."""
     return (rotations[:, None] * vectors[:, :, None]).sum(-1)
 
