@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from nearfar.labels import RelativeLabels
 from nearfar.lifting.lifter import Lifter, predict, with_camera
 from nearfar.lifting.network import LiftingNetwork
 from nearfar.poses import Category, PoseSet
+from nearfar.skeleton import Skeleton
 
 __all__ = [
     "evaluate",
@@ -32,21 +33,23 @@ DIFFERENCE_BINS = np.array([25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 400.0, np.in
 RISK_PARTS = 5
 CURVE_POSES = 8192
 BLOCK_POSES = 16_384
+LEAST_ALIGNED = 3
 
 
-def evaluate(lifter: Lifter, poses: PoseSet) -> dict[str, Any]:
+def evaluate(lifter: Lifter, poses: PoseSet, *, without: Sequence[str] = ()) -> dict[str, Any]:
     """Lift the keypoints of `poses` and compare with their joints.
 
     Args:
         lifter: the lifter.
         poses: N poses on the lifter's skeleton (or one that maps to it), with keypoints, intrinsics (else assumed)
             and joints in the camera's frame or root-relative.
+        without: as for `evaluate_predictions`.
 
     Returns:
         The report of `evaluate_predictions`.
 
     Raises:
-        InputError: no joints to compare with, or another skeleton.
+        InputError: no joints to compare with, another skeleton, or as for `evaluate_predictions`.
     """
     if poses.joints is None or poses.frame == "world":
         raise InputError("evaluation needs poses with joints in the camera's frame")
@@ -54,21 +57,27 @@ def evaluate(lifter: Lifter, poses: PoseSet) -> dict[str, Any]:
     lifted = lifter.lift_poses(own)
     if lifted.joints is None:
         raise InputError("evaluation needs keypoints to lift")
-    return evaluate_predictions(lifted.joints, own)
+    return evaluate_predictions(lifted.joints, own, without=without)
 
 
-def evaluate_predictions(predicted: FloatArray, truth: PoseSet) -> dict[str, Any]:
+def evaluate_predictions(predicted: FloatArray, truth: PoseSet, *, without: Sequence[str] = ()) -> dict[str, Any]:
     """Compare predicted joints (N, J, 3) mm, in the camera's axes, with the joints of `truth`.
 
     Both are moved to their roots first. Means are over poses; poses without a prediction are counted in
     ``poses_without_prediction`` and left out. Depth-order accuracies are over all pairs of all poses.
+
+    Args:
+        predicted: NaN where a joint was not predicted.
+        truth: N poses.
+        without: joints that ``pa_mpjpe_without`` and ``n_mpjpe_without`` leave out, from alignment and error.
 
     Returns:
         Plain data: headline errors (mm, or shares in 0..1), ``per_joint``, ``per_action``, ``per_subject``,
         ``pck_curve`` and ``order_by_difference``; the keys are described in docs/evaluation.md.
 
     Raises:
-        InputError: `truth` has no joints, no poses, or not a single pose could be compared.
+        InputError: `truth` has no joints, no poses, or not a single pose could be compared; `without` names joints
+            that the skeleton does not have, or leaves fewer than three.
     """
     if truth.joints is None or len(truth) == 0:
         raise InputError("evaluation: no poses with joints to compare with")
@@ -95,6 +104,11 @@ def evaluate_predictions(predicted: FloatArray, truth: PoseSet) -> dict[str, Any
     report: dict[str, Any] = {"poses": len(truth), "poses_without_prediction": int((~compared).sum())}
     report |= {name: _nanmean(values) for name, values in per_pose.items()}
     report |= order.accuracies(slice(None))
+    if without:
+        kept = _others(skeleton, without)
+        report["without"] = list(without)
+        report["pa_mpjpe_without"] = _nanmean(metrics.pa_mpjpe(x[:, kept], y[:, kept]))
+        report["n_mpjpe_without"] = _nanmean(metrics.n_mpjpe(x[:, kept], y[:, kept]))
     raw, fitted = metrics.joint_errors(x, y), metrics.joint_errors(aligned, y)
     report["per_joint"] = {
         joint: {"mpjpe": _nanmean(raw[:, j]), "pa_mpjpe": _nanmean(fitted[:, j])}
@@ -214,6 +228,7 @@ def report_markdown(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """A Markdown table of headline figures, a row a report."""
     columns: list[tuple[str, str, Callable[[float], str]]] = [
         ("pa_mpjpe", "PA-MPJPE, mm", "{:.1f}".format),
+        ("pa_mpjpe_without", "PA-MPJPE of the joints asked for, mm", "{:.1f}".format),
         ("n_mpjpe", "N-MPJPE, mm", "{:.1f}".format),
         ("mpjpe", "MPJPE, mm", "{:.1f}".format),
         ("scaled_mpjpe", "scaled, mm", "{:.1f}".format),
@@ -232,6 +247,15 @@ def report_markdown(reports: Mapping[str, Mapping[str, Any]]) -> str:
         cells = ["–" if report[key] is None else show(report[key]) for key, _, show in used]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {report['poses']} |")
     return "\n".join(lines) + "\n"
+
+
+def _others(skeleton: Skeleton, without: Sequence[str]) -> list[int]:
+    """Indices of the joints that are not named."""
+    left_out = {skeleton.index(joint) for joint in without}
+    kept = [joint for joint in range(len(skeleton)) if joint not in left_out]
+    if len(kept) < LEAST_ALIGNED:
+        raise InputError(f"evaluation: without {', '.join(without)} too few joints are left to align poses by")
+    return kept
 
 
 def _evenly(poses: PoseSet, most: int) -> PoseSet:

@@ -7,9 +7,10 @@ equations.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.errors import InputError
+from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton
 
 if TYPE_CHECKING:  # imported where it is used: presets are read by commands that need no torch
@@ -103,7 +105,7 @@ class DetectorNoise:
     cuts: float = 0.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             most = math.inf if field.name in {"pixels", "share"} else 1.0
             if not (math.isfinite(value) and 0 <= value <= most):
@@ -112,17 +114,24 @@ class DetectorNoise:
 
     def __bool__(self) -> bool:
         """Whether it does anything."""
-        return any(getattr(self, field.name) for field in fields(self))
+        return any(getattr(self, field.name) for field in dataclasses.fields(self))
 
-    def add(
-        self, keypoints: npt.NDArray[Any], skeleton: Skeleton, rng: np.random.Generator
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
-        """`detect` on arrays: keypoints (N, J, 2) px, as they were in type, and scores (N, J); drawn from `rng`."""
+    def add(self, poses: PoseSet, rng: np.random.Generator) -> PoseSet:
+        """The poses as this detector finds them: other keypoints, and scores. Those without keypoints stay as they are.
+
+        Joints that have a score of 0 already keep it.
+        """
         import torch
 
+        if poses.keypoints is None:
+            return poses
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        noisy, scores = detect(torch.from_numpy(np.array(keypoints, np.float64)), self, skeleton, generator)
-        return noisy.numpy().astype(keypoints.dtype), scores.numpy().astype(np.float32)
+        true = torch.from_numpy(np.array(poses.keypoints, np.float64))
+        found, scores = (array.numpy() for array in detect(true, self, poses.skeleton, generator))
+        scores = scores if poses.scores is None else np.where(poses.scores > 0, scores, 0.0)
+        return dataclasses.replace(
+            poses, keypoints=found.astype(poses.keypoints.dtype), scores=scores.astype(np.float32)
+        )
 
 
 @cache
@@ -175,7 +184,7 @@ def detect(
     def rand(*shape: int) -> Tensor:
         return torch.rand(*shape, device=keypoints.device, generator=generator)
 
-    apparent = _offsets(keypoints, skeleton).square().sum(-1).nanmean(-1, keepdim=True).sqrt()
+    apparent = _offsets(keypoints, skeleton).square().sum(-1).nanmean(-1, keepdim=True).sqrt().nan_to_num(0.0)
     sigmas = torch.from_numpy(keypoint_sigmas(skeleton)).to(keypoints)
     wide = torch.where(rand(size, joints) < noise.jumps * hard, JUMP, 1.0)
     usual = hard * (noise.pixels + noise.share * apparent)

@@ -16,12 +16,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.camera import assumed_intrinsics
 from nearfar.errors import InputError
 from nearfar.files import open_npz, write_npz
 from nearfar.skeleton import Skeleton, mirror
 from nearfar.skeleton_maps import Remap, remap
 
-__all__ = ["Category", "Frame", "PoseSet", "with_intrinsics"]
+__all__ = ["Category", "Frame", "PoseSet", "with_field_of_view", "with_intrinsics"]
 
 Array = npt.NDArray[Any]
 Frame = Literal["camera", "root", "world"]
@@ -284,3 +285,23 @@ def with_intrinsics(poses: PoseSet, intrinsics: Array) -> PoseSet:
     """The poses, all seen by a camera of (4,) fx, fy, cx, cy in pixels."""
     rows = np.broadcast_to(np.asarray(intrinsics, dtype=np.float32), (len(poses), 4))
     return dataclasses.replace(poses, intrinsics=rows, provenance={**poses.provenance, "intrinsics": "given"})
+
+
+def with_field_of_view(poses: PoseSet, degrees: float) -> PoseSet:
+    """The poses, seen by cameras of this field of view along the longer side of the image, whatever they were.
+
+    The images are of the size that the poses state, or else twice as large as their principal point is far.
+
+    Raises:
+        InputError: not an angle between 1 and 179 degrees, or neither image size nor intrinsics.
+    """
+    if not 1 <= degrees <= 179:
+        raise InputError(f"field of view: expected 1 to 179 degrees, got {degrees}")
+    size = poses.image_size
+    if size is None and poses.intrinsics is not None:
+        size = 2 * np.asarray(poses.intrinsics[:, 2:])
+    if size is None:
+        raise InputError("field of view: the poses state neither image size nor intrinsics")
+    assumed = assumed_intrinsics(size, (), 0, degrees).astype(np.float32)
+    provenance = {**poses.provenance, "intrinsics": f"assumed: field of view {degrees:g} degrees"}
+    return dataclasses.replace(poses, intrinsics=assumed, provenance=provenance)

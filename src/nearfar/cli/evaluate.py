@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from nearfar.errors import InputError
-from nearfar.keypoint_noise import KeypointNoise
+from nearfar.keypoint_noise import DetectorNoise, KeypointNoise
 
 if TYPE_CHECKING:
     from nearfar.lifting import Lifter
@@ -34,8 +34,14 @@ class Evaluate:
     """How to measure against 3D: "mpi_inf_3dhp" as the code published with that data set does, on its test files."""
     noise: KeypointNoise = KeypointNoise()  # noqa: RUF009 (frozen)
     """Noise to add to the keypoints first."""
+    detector_noise: DetectorNoise = DetectorNoise()  # noqa: RUF009 (frozen)
+    """What a 2D detector would make of them."""
     seed: int = 0
-    """Of the noise."""
+    """Of both."""
+    field_of_view: float | None = None
+    """Assume cameras of so many degrees along the longer side of the image, instead of the known ones."""
+    without: tuple[str, ...] = ()
+    """Joints without which PA-MPJPE and N-MPJPE are given, too."""
     weights: str = "default"
     """Weights by name, or a .safetensors file."""
     json: Path | None = None
@@ -53,6 +59,7 @@ class Evaluate:
         from nearfar.evaluation import evaluate_labels
         from nearfar.files import write_text
         from nearfar.lifting import load
+        from nearfar.poses import with_field_of_view
 
         if self.labels is not None and (self.figure is not None or self.markdown is not None):
             raise InputError("--figure and --markdown are for 3D errors; with --labels use --json")
@@ -67,8 +74,12 @@ class Evaluate:
         lifter = load(self.weights)
         poses = load_poses(self.data)
         if poses.keypoints is not None:
-            noisy = self.noise.add(np.asarray(poses.keypoints), np.random.default_rng(self.seed))
-            poses = dataclasses.replace(poses, keypoints=noisy)
+            rng = np.random.default_rng(self.seed)
+            poses = dataclasses.replace(poses, keypoints=self.noise.add(np.asarray(poses.keypoints), rng))
+            if self.detector_noise:
+                poses = self.detector_noise.add(poses, rng)
+        if self.field_of_view is not None:
+            poses = with_field_of_view(poses, self.field_of_view)
         report: dict[str, Any] = {"weights": self.weights, "data": str(self.data)}
         if self.labels is not None:
             report |= evaluate_labels(lifter, poses, load_labels(self.labels, poses=poses))
@@ -97,7 +108,7 @@ class Evaluate:
             return {"protocol": self.protocol, **report}, mpi_inf_3dhp_markdown(report)
         from nearfar.evaluation import evaluate, report_markdown
 
-        report = evaluate(lifter, poses)
+        report = evaluate(lifter, poses, without=self.without)
         return report, report_markdown({self.weights: report})
 
     def _write_json(self, report: dict[str, Any]) -> None:

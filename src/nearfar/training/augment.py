@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from nearfar.keypoint_noise import hidden_joints
 from nearfar.presets import TrainingConfig
-
-if TYPE_CHECKING:
-    from nearfar.training.data import Batch
-
+from nearfar.training.data import Batch
 
 __all__ = ["augment"]
 
