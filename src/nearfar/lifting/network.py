@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nearfar.lifting.rays import TurnedView
 from nearfar.presets import Head, NetworkConfig
 from nearfar.skeleton import Skeleton
 
-__all__ = ["LiftingNetwork", "Prediction", "build_network", "rotate"]
+__all__ = ["LiftingNetwork", "Prediction", "build_network"]
 
 
 class Prediction(NamedTuple):
@@ -233,9 +234,6 @@ class RayDepthNetwork(LiftingNetwork):
     distance_bounds = (0.25, 1.75)
     """Bounds of the factor on D."""
 
-    smallest_size = 1e-5
-    """RMS offset below which rays are one point, within rounding, and there is no pose (NaN)."""
-
     fill_joint: Tensor
 
     def __init__(self, config: NetworkConfig, skeleton: Skeleton) -> None:
@@ -257,34 +255,14 @@ class RayDepthNetwork(LiftingNetwork):
     def forward(self, keypoints: Tensor, intrinsics: Tensor) -> Prediction:
         """See `LiftingNetwork.forward`; `root` lies on the root's ray."""
         root = self.skeleton.root_index
-        rays = self.rays(keypoints, intrinsics)
-        directions = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1)
-        turn = _looking_along(directions[:, root])
-        turned = rotate(turn, directions)
-        turned = turned / turned[..., 2:]
-        offsets = turned[..., :2]
-        size = offsets.square().sum(-1).mean(-1).sqrt()
-        size = torch.where(size > self.smallest_size, size, torch.nan)
-        features = self.trunk((offsets / size[:, None, None]).flatten(1))
+        view = TurnedView.of(self.rays(keypoints, intrinsics), root)
+        features = self.trunk(view.offsets().flatten(1))
         output = self.head(features).float()
         depths = self.depth_unit * (output[:, :-1] - output[:, root : root + 1])
         low, high = self.distance_bounds
-        distance = (low + (high - low) * torch.sigmoid(output[:, -1])) * self.body_radius / size
-        points = rotate(turn.transpose(1, 2), (distance[:, None] + depths)[..., None] * turned)
+        distance = (low + (high - low) * torch.sigmoid(output[:, -1])) * self.body_radius / view.size
+        points = view.points(distance[:, None] + depths)
         return Prediction(points - points[:, root : root + 1], root=points[:, root])
-
-
-def _looking_along(directions: Tensor) -> Tensor:
-    """(B, 3, 3) rotations R, p_turned = R p, that turn the camera to look along (B, 3) directions, its x axis level."""
-    z = nn.functional.normalize(directions, dim=-1)
-    down = torch.tensor([0.0, 1.0, 0.0], device=z.device).expand_as(z)
-    x = nn.functional.normalize(torch.linalg.cross(down, z), dim=-1)
-    return torch.stack([x, torch.linalg.cross(z, x), z], dim=1)
-
-
-def rotate(rotations: Tensor, vectors: Tensor) -> Tensor:
-    """R p for (B, 3, 3) rotations and (B, J, 3) vectors; no matrix product, which autocast would do in bfloat16."""
-    return (rotations[:, None] * vectors[:, :, None]).sum(-1)
 
 
 def build_network(config: NetworkConfig, skeleton: Skeleton) -> LiftingNetwork:

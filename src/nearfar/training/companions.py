@@ -12,7 +12,8 @@ from torch import Tensor
 
 from nearfar.errors import InputError
 from nearfar.geometry import root_relative
-from nearfar.lifting.network import LiftingNetwork, rotate
+from nearfar.lifting.network import LiftingNetwork
+from nearfar.lifting.rays import rotate
 from nearfar.presets import SyntheticConfig, TurnConfig
 from nearfar.skeleton import Skeleton
 from nearfar.synthetic import synthetic_poses
