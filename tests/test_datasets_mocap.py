@@ -161,6 +161,10 @@ def test_benchmark_is_mapped_and_unchanged(benchmark):
         assert array.dtype == np.float32
         np.testing.assert_array_equal(array, arrays[name])
     assert poses.frame_index.tolist() == arrays["frame"].tolist()
+    for view in np.unique(poses.sequence.codes):  # the smallest step of a view is 1/15 s, and time begins at 0
+        rows = poses.sequence.codes == view
+        frame = arrays["frame"][rows].astype(int)
+        np.testing.assert_allclose(poses.time[rows] * 15, (frame - frame[0]) / np.diff(frame).min())
     assert poses.subject.values().tolist() == ["cmu/07"] * 20 + ["cmu/01"] * 20
     assert poses.action.values().tolist() == ["walk"] * 20 + ["run, jump"] * 20
     assert poses.image_size[3].tolist() == [1000, 1000]

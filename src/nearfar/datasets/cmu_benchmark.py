@@ -29,6 +29,7 @@ Array = npt.NDArray[Any]
 LabelColumn = Literal["answer", "crowd_answer"]
 
 _IMAGE_SIZE = np.array([1000, 1000], dtype=np.int32)
+FRAMES_A_SECOND = 15.0
 _NAMED = ("subject", "trial", "action")
 _REQUIRED = (
     "keypoints",
@@ -52,7 +53,7 @@ def load_benchmark(path: str | Path) -> PoseSet:
 
     Keypoints are pixels, joints (absent in ``train_labels.npz``) mm in the camera frame. A sequence is one camera's
     view of a trial: ``cmu/01_01 camera 0`` to ``camera 3``. `frame_index` counts the frames of the original motion;
-    frames are 1/15 s apart where none was dropped.
+    frames are 1/15 s apart where none was dropped, which is where `time` comes from.
 
     Raises:
         InputError: no such file, damaged, or not a benchmark file.
@@ -93,6 +94,7 @@ def benchmark_from_arrays(arrays: Mapping[str, Array], path: Path) -> PoseSet:
     """`load_benchmark` for a file whose arrays are open already."""
     _check(arrays, path)
     skeleton = get_skeleton("h36m17")
+    views = _views(arrays)
     try:
         return PoseSet(
             skeleton=skeleton,
@@ -101,8 +103,9 @@ def benchmark_from_arrays(arrays: Mapping[str, Array], path: Path) -> PoseSet:
             frame="camera",
             intrinsics=arrays["intrinsics"],
             image_size=np.broadcast_to(_IMAGE_SIZE, (len(arrays["keypoints"]), 2)),
+            time=_time(arrays["frame"], views.codes),
             frame_index=arrays["frame"],
-            sequence=_views(arrays),
+            sequence=views,
             subject=Category(arrays["subject"], tuple(arrays["subject_names"].tolist())),
             action=Category(arrays["action"], tuple(arrays["action_names"].tolist())),
             mean_limb_lengths=arrays.get("mean_limb_lengths"),
@@ -144,6 +147,16 @@ def _views(arrays: Mapping[str, Array]) -> Category:
     camera = number - number[first_of_trial][np.cumsum(first_of_trial) - 1]
     views = tuple(f"{names[t]} camera {c}" for t, c in zip(trial_of_view.tolist(), camera.tolist(), strict=True))
     return Category((np.cumsum(begins) - 1).astype(np.int32), views)
+
+
+def _time(frame: Array, view: Array) -> Array:
+    """(N,) seconds since the first frame of each view; the smallest step of a view is 1/15 s."""
+    first = np.concatenate([[True], np.diff(view) != 0])[: len(view)]
+    step = np.where(first[1:], np.iinfo(np.int64).max, np.diff(frame.astype(np.int64)))
+    smallest = np.full(len(view), np.iinfo(np.int64).max)
+    np.minimum.at(smallest, view[1:], step)
+    begin = np.maximum.accumulate(np.where(first, np.arange(len(view)), 0))
+    return (frame - frame[begin]) / (FRAMES_A_SECOND * smallest[view])
 
 
 def _provenance(path: Path) -> dict[str, Any]:
