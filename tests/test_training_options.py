@@ -120,9 +120,7 @@ def test_mirroring_keeps_all_labels_true(poses: PoseSet) -> None:
     config = dataclasses.replace(PAPER, mirror=True, labels_used="all", loss=LossConfig(joints="l1"))
     data = TrainingData.of(poses, labels, config, CPU)
     batch = next(data.batches(32, torch.Generator().manual_seed(0)))
-    out = augment(
-        batch, config, torch.from_numpy(poses.skeleton.mirror_permutation), 0, torch.Generator().manual_seed(0)
-    )
+    out = augment(batch, config, poses.skeleton, torch.Generator().manual_seed(0))
     depth = out.joints[out.labelled, :, 2].gather(1, out.pair)
     difference = depth[:, 0] - depth[:, 1]
     assert (torch.sign(difference) == out.relation)[difference.abs() > 1e-3].all()

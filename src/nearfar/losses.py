@@ -20,6 +20,7 @@ __all__ = [
     "limb_length_loss",
     "limb_lengths",
     "limb_proportion_loss",
+    "ray_reprojection_loss",
     "root_loss",
     "scaled_orthographic_reprojection_loss",
     "softplus_order_loss",
@@ -97,6 +98,21 @@ def inverse_distance_reprojection_loss(
     """
     depth = joints[..., 2:] + 1 / inverse_distance[:, None, None].clamp(min=1e-9)
     return _mean_distance(focal[:, None] * joints[..., :2] / depth, pixels)
+
+
+def ray_reprojection_loss(points: Tensor, pixels: Tensor, intrinsics: Tensor, root: int) -> Tensor:
+    """Mean distance of joints from their true rays, in mm at the root's depth.
+
+    Args:
+        points: (B, J, 3) mm, in the camera frame.
+        pixels: (B, J, 2) where the joints truly are in the image; missing ones (NaN) take no part.
+        intrinsics: (B, 4) fx, fy, cx, cy in pixels.
+        root: index of the root joint; no gradient passes through its depth, or people would shrink.
+    """
+    distance = points[:, root, 2].detach()[:, None, None]
+    slopes = points[..., :2] / torch.maximum(points[..., 2:], 0.1 * distance.abs())
+    rays = (pixels - intrinsics[:, None, 2:]) / intrinsics[:, None, :2]
+    return _mean_distance(slopes * distance, rays * distance)
 
 
 def _mean_distance(predicted: Tensor, target: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nearfar.errors import InputError
-from nearfar.keypoint_noise import KeypointNoise
+from nearfar.keypoint_noise import DetectorNoise, KeypointNoise
 
 __all__ = [
     "PRESETS",
@@ -34,6 +34,7 @@ class NetworkConfig:
         blocks: residual blocks of two layers each.
         dropout: share of hidden features dropped in training.
         scale_range: upper bound of the relative head's image scale (pixels per mm), or of its inverse distance (1/mm).
+        correct_rays: the ray-depth network also moves joints in the image, for keypoints that are a detector's.
         mirror_average: at test time, average the results of the pose and of its mirror image.
     """
 
@@ -42,6 +43,7 @@ class NetworkConfig:
     blocks: int = 1
     dropout: float = 0.25
     scale_range: float = 1.0
+    correct_rays: bool = False
     mirror_average: bool = True
 
     def __post_init__(self) -> None:
@@ -64,7 +66,8 @@ class LossConfig:
         limb_weight: weight of the limb term.
         limb_reference: "train_mean": the mean limb lengths that come with the data (or with the weights that training
             starts from); "average_person": the skeleton's; "sample": each pose's own, from its 3D joints.
-        reprojection: "scaled_orthographic", or "inverse_distance" (known focal length).
+        reprojection: "scaled_orthographic", or "inverse_distance" (known focal length), for the relative head; "rays",
+            the distance in mm of joints from the rays of the keypoints as they were before noise, for corrected rays.
         reprojection_weight: weight of the reprojection term.
         root_weight: weight of the predicted root's distance from the origin.
         joints: full 3D supervision: "mse" or "l1", in mm. Labels are then not used unless `order` says so.
@@ -77,7 +80,7 @@ class LossConfig:
     limbs: Literal["none", "proportions", "lengths"] = "lengths"
     limb_weight: float = 20.0
     limb_reference: Literal["train_mean", "average_person", "sample"] = "train_mean"
-    reprojection: Literal["none", "scaled_orthographic", "inverse_distance"] = "none"
+    reprojection: Literal["none", "scaled_orthographic", "inverse_distance", "rays"] = "none"
     reprojection_weight: float = 1.0
     root_weight: float = 0.0
     joints: Literal["none", "mse", "l1"] = "none"
@@ -178,6 +181,8 @@ class TrainingConfig:
         mirror: mirror every pose with probability one half.
         keypoint_noise: standard deviation of normal noise on the keypoints, drawn anew each time, as a share of the
             person's apparent size (RMS distance from the root).
+        detector_noise: what a 2D detector would make of the keypoints, drawn anew each time; each pose draws a factor,
+            uniform in 0..1, on all amounts and probabilities, so that some inputs stay nearly exact.
         missing_joints: probability that a joint other than the root is hidden from the network, drawn anew each time.
         input_noise: noise on the keypoints, in pixels, drawn once before training (PAPER.md 4 and 5).
         input_dropout: probability that a joint is hidden, drawn once before training (PAPER.md 4).
@@ -198,6 +203,7 @@ class TrainingConfig:
     batch_size: int = 256
     mirror: bool = True
     keypoint_noise: float = 0.0
+    detector_noise: DetectorNoise = field(default_factory=DetectorNoise)
     missing_joints: float = 0.0
     input_noise: KeypointNoise = field(default_factory=KeypointNoise)
     input_dropout: float = 0.0
@@ -220,10 +226,14 @@ class TrainingConfig:
             raise InputError("loss: every term is none; nothing is left to learn from")
         if self.network.head == "supervised" and loss.joints == "none":
             raise InputError("network.head supervised takes its output statistics from 3D joints: set loss.joints")
-        if self.network.head != "relative" and loss.reprojection != "none":
+        if self.network.head != "relative" and loss.reprojection not in {"none", "rays"}:
             raise InputError(
                 f"loss.reprojection {loss.reprojection} needs network.head relative, which predicts a scale"
             )
+        if self.network.head != "ray_depth" and (self.network.correct_rays or loss.reprojection == "rays"):
+            raise InputError("network.correct_rays and loss.reprojection rays need network.head ray_depth")
+        if self.network.correct_rays and loss.reprojection == loss.joints == "none":
+            raise InputError("network.correct_rays: nothing holds the joints to the image: set loss.reprojection rays")
         if self.turn.weight and self.network.head != "ray_depth":
             raise InputError(f"turn.weight needs network.head ray_depth, which places people; got {self.network.head}")
         if self.unlabelled and self.labels_used == "each":

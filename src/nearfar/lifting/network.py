@@ -225,6 +225,10 @@ class RayDepthNetwork(LiftingNetwork):
     of each joint relative to the root (mm) and a bounded factor for the root's distance D, which follows from the
     apparent size; P_j = (D + z_j) r_j, turned back. Image size, focal length, place in the image and the person's size
     drop out of the input, perspective is right, and reprojection is exact whatever the network says.
+
+    That is as right as the keypoints are. With `correct_rays` the network says besides how far each joint is from its
+    keypoint in the image, in the unit of the input, and r_j are the rays that it takes for the true ones: of noisy
+    keypoints and of missing ones.
     """
 
     depth_unit = 300.0
@@ -233,11 +237,13 @@ class RayDepthNetwork(LiftingNetwork):
     """mm: typical RMS distance of the joints from the root, seen from the front; D is about this over the RMS."""
     distance_bounds = (0.25, 1.75)
     """Bounds of the factor on D."""
+    offset_unit = 0.2
+    """RMS offsets of the rays for one unit of a correction."""
 
     fill_joint: Tensor
 
     def __init__(self, config: NetworkConfig, skeleton: Skeleton) -> None:
-        super().__init__(config, skeleton, skeleton.num_joints + 1)
+        super().__init__(config, skeleton, (3 if config.correct_rays else 1) * skeleton.num_joints + 1)
         parents = np.where(skeleton.parents < 0, skeleton.root_index, skeleton.parents)
         self.register_buffer("fill_joint", torch.from_numpy(parents), persistent=False)
 
@@ -253,14 +259,16 @@ class RayDepthNetwork(LiftingNetwork):
         return rays
 
     def forward(self, keypoints: Tensor, intrinsics: Tensor) -> Prediction:
-        """See `LiftingNetwork.forward`; `root` lies on the root's ray."""
-        root = self.skeleton.root_index
+        """See `LiftingNetwork.forward`; `root` lies on the root's ray, as corrected."""
+        root, joints = self.skeleton.root_index, self.skeleton.num_joints
         view = TurnedView.of(self.rays(keypoints, intrinsics), root)
         features = self.trunk(view.offsets().flatten(1))
         output = self.head(features).float()
-        depths = self.depth_unit * (output[:, :-1] - output[:, root : root + 1])
+        depths = self.depth_unit * (output[:, :joints] - output[:, root : root + 1])
         low, high = self.distance_bounds
-        distance = (low + (high - low) * torch.sigmoid(output[:, -1])) * self.body_radius / view.size
+        distance = (low + (high - low) * torch.sigmoid(output[:, joints])) * self.body_radius / view.size
+        if self.config.correct_rays:
+            view = view.moved(self.offset_unit * output[:, joints + 1 :].reshape(-1, joints, 2))
         points = view.points(distance[:, None] + depths)
         return Prediction(points - points[:, root : root + 1], root=points[:, root])
 

@@ -40,6 +40,11 @@ class TurnedView(NamedTuple):
         """(B, J, 2) offsets of the rays from the root's, over their RMS."""
         return self.rays[..., :2] / self.size[:, None, None]
 
+    def moved(self, offsets: Tensor) -> TurnedView:
+        """The view with rays elsewhere: (B, J, 2) is added to `offsets`, in the same unit."""
+        slopes = self.rays[..., :2] + self.size[:, None, None] * offsets
+        return self._replace(rays=torch.cat([slopes, self.rays[..., 2:]], dim=-1))
+
     def depths(self, points: Tensor) -> Tensor:
         """(B, J) depths along the turned camera's axis of points (B, J, 3) of the camera's frame."""
         return (self.turn[:, 2:] * points).sum(-1)

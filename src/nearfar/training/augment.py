@@ -5,35 +5,39 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nearfar.keypoint_noise import hidden_joints
+from nearfar.keypoint_noise import detect, hidden_joints
 from nearfar.presets import TrainingConfig
+from nearfar.skeleton import Skeleton
 from nearfar.training.data import Batch
 
 __all__ = ["augment"]
 
 
-def augment(
-    batch: Batch, config: TrainingConfig, mirror_permutation: Tensor, root: int, generator: torch.Generator
-) -> Batch:
+def augment(batch: Batch, config: TrainingConfig, skeleton: Skeleton, generator: torch.Generator) -> Batch:
     """Mirror poses, move keypoints and hide joints as the configuration says; labels and joints follow the mirror.
+
+    What the network is asked for stays true: `Batch.pixels` and `Batch.joints` know nothing of the noise.
 
     Args:
         batch: as it comes from `TrainingData.batches`.
         config: the run.
-        mirror_permutation: (J,) of the skeleton.
-        root: index of the root, which is never hidden.
+        skeleton: of the poses; its root is never hidden.
         generator: on the batch's device.
     """
-    keypoints = batch.keypoints
+    keypoints, root = batch.keypoints, skeleton.root_index
     if config.mirror:
         turn = torch.rand(len(keypoints), device=keypoints.device, generator=generator) < 0.5
-        batch = _mirrored_batch(batch, turn, mirror_permutation)
+        permutation = torch.from_numpy(skeleton.mirror_permutation).to(keypoints.device)
+        batch = _mirrored_batch(batch, turn, permutation)
         keypoints = batch.keypoints
     if config.keypoint_noise:
         offset = keypoints - keypoints[:, root : root + 1]
         apparent = offset.square().sum(-1).nanmean(-1).sqrt()
         noise = torch.randn(keypoints.shape, device=keypoints.device, generator=generator)
         keypoints = keypoints + config.keypoint_noise * apparent[:, None, None] * noise
+    if config.detector_noise:
+        difficulty = torch.rand(len(keypoints), device=keypoints.device, generator=generator)
+        keypoints, _ = detect(keypoints, config.detector_noise, skeleton, generator, difficulty)
     if config.missing_joints:
         chance = torch.rand(keypoints.shape[:2], device=keypoints.device, generator=generator)
         hidden = hidden_joints(keypoints, chance < config.missing_joints, root)

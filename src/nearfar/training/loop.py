@@ -207,10 +207,10 @@ class _Run:
         generator = torch.Generator(device=device).manual_seed(seed)
         root = network.skeleton.root_index
         half_precision = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-        batch = augment(batch, config, network.mirror_permutation, root, generator)
+        batch = augment(batch, config, network.skeleton, generator)
         with half_precision:
             companions = {
-                name: augment(other, config, network.mirror_permutation, root, generator)
+                name: augment(other, config, network.skeleton, generator)
                 for name, other in self._companions(batch, step, total, generator).items()
             }
         for group in self.optimiser.param_groups:

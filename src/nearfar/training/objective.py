@@ -113,7 +113,12 @@ def objective(
         }[config.order]
         difference = losses.depth_differences(joints[labelled], pair)
         terms["order"] = config.order_weight * loss(difference, relation, config.order_scale)
-    if config.reprojection != "none":
+    if config.reprojection == "rays":
+        if prediction.root is None:
+            raise InputError("reprojection 'rays' needs a head that places people (ray_depth)")
+        error = losses.ray_reprojection_loss(joints + prediction.root[:, None], batch.pixels, batch.intrinsics, root)
+        terms["reprojection"] = config.reprojection_weight * error
+    elif config.reprojection != "none":
         if prediction.scale is None:
             raise InputError(f"reprojection {config.reprojection!r} needs a head that predicts the scale (relative)")
         pixels = batch.pixels - batch.pixels[:, root : root + 1]
