@@ -21,7 +21,11 @@ from nearfar.lifting.rays import TurnedView
 from nearfar.presets import Head, NetworkConfig
 from nearfar.skeleton import Skeleton
 
-__all__ = ["LiftingNetwork", "Prediction", "build_network"]
+__all__ = ["MIN_JOINTS", "LiftingNetwork", "Prediction", "build_network"]
+
+
+MIN_JOINTS = 4
+"""Fewest keypoints (the root among them) from which a pose is lifted."""
 
 
 class Prediction(NamedTuple):
@@ -246,6 +250,12 @@ class RayDepthNetwork(LiftingNetwork):
         super().__init__(config, skeleton, (3 if config.correct_rays else 1) * skeleton.num_joints + 1)
         parents = np.where(skeleton.parents < 0, skeleton.root_index, skeleton.parents)
         self.register_buffer("fill_joint", torch.from_numpy(parents), persistent=False)
+
+    def initialise(self) -> None:
+        """As for the others; corrections start at nothing."""
+        super().initialise()
+        with torch.no_grad():
+            self.head.weight[self.skeleton.num_joints + 1 :] = 0
 
     def rays(self, keypoints: Tensor, intrinsics: Tensor) -> Tensor:
         """(B, J, 2) slopes of the rays; a missing joint gets the ray of its nearest present ancestor."""
