@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 from nearfar.errors import InputError
 from nearfar.geometry import root_relative
 from nearfar.lifting.network import LiftingNetwork
-from nearfar.lifting.rays import rotate
+from nearfar.lifting.turning import random_turns, turned_view
 from nearfar.presets import SyntheticConfig, TurnConfig
 from nearfar.skeleton import Skeleton
 from nearfar.synthetic import synthetic_poses
@@ -23,8 +22,6 @@ __all__ = ["SyntheticSamples", "Teacher"]
 
 VIEWS = 2
 FPS = 3.0
-NEAREST = 0.2
-"""Joints nearer to a turned pose's camera than this share of the person's distance are left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,24 +102,11 @@ class Teacher:
         """
         with torch.no_grad():
             lifted = self.network.lift(batch.pixels, batch.intrinsics)
-            if lifted.root is None:
-                raise ValueError("the teacher must place its people (head ray_depth)")
             missing = ~torch.isfinite(batch.pixels).all(-1, keepdim=True)
-            joints = rotate(self._turn(batch, generator), torch.where(missing, torch.nan, lifted.joints))
-            distance = torch.linalg.vector_norm(lifted.root, dim=-1)[:, None, None]
-            depth = joints[..., 2:] + distance
-            joints = torch.where(depth > NEAREST * distance, joints, torch.nan)
-            keypoints = joints[..., :2] / depth * batch.intrinsics[:, None, :2] + batch.intrinsics[:, None, 2:]
+            lifted = lifted._replace(joints=torch.where(missing, torch.nan, lifted.joints))
+            turns = random_turns(len(batch.pixels), self.config.tilt, generator)
+            keypoints, joints = turned_view(lifted, turns, batch.intrinsics)
         return _batch(keypoints, batch.intrinsics, joints)
-
-    def _turn(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """(B, 3, 3) rotations R_x(tilt) R_y(about)."""
-        size, device = len(batch.pixels), batch.pixels.device
-        about = 2 * math.pi * torch.rand(size, generator=generator, device=device)
-        tilt = math.radians(self.config.tilt) * torch.randn(size, generator=generator, device=device)
-        zero, c, s, ct, st = torch.zeros_like(about), about.cos(), about.sin(), tilt.cos(), tilt.sin()
-        rows = [c, zero, s, st * s, ct, -st * c, -ct * s, st, ct * c]
-        return torch.stack(rows, dim=-1).view(-1, 3, 3)
 
 
 def _batch(keypoints: Tensor, intrinsics: Tensor, joints: Tensor) -> Batch:
