@@ -126,16 +126,19 @@ class SyntheticConfig:
 
     Attributes:
         poses: views of synthetic people to draw from; 0 for none. They are made anew for each run, from its seed.
+        tilted: share of the views from a random elevation, straight above to straight below.
         batch_size: synthetic poses a step, besides those of the data.
         weight: of their L1 error, 1/mm.
     """
 
     poses: int = 0
+    tilted: float = 0.0
     batch_size: int = 128
     weight: float = 0.05
 
     def __post_init__(self) -> None:
         _check("synthetic.poses", self.poses, at_least=0)
+        _check("synthetic.tilted", self.tilted, at_least=0, at_most=1)
         _check("synthetic.batch_size", self.batch_size, at_least=1)
         _check("synthetic.weight", self.weight, at_least=0)
 
@@ -179,10 +182,11 @@ class TrainingConfig:
         epochs: passes over the poses.
         batch_size: poses a step.
         mirror: mirror every pose with probability one half.
+        rolled: share of poses that a camera sees which was rolled by a random angle, drawn anew each time.
         keypoint_noise: standard deviation of normal noise on the keypoints, drawn anew each time, as a share of the
             person's apparent size (RMS distance from the root).
-        detector_noise: what a 2D detector would make of the keypoints, drawn anew each time; each pose draws a factor,
-            uniform in 0..1, on all amounts and probabilities, so that some inputs stay nearly exact.
+        detector_noise: what a 2D detector would make of the keypoints, drawn anew each time. Three poses in ten stay
+            exact; the others draw a factor, uniform in 0..1, on all amounts and probabilities.
         missing_joints: probability that a joint other than the root is hidden from the network, drawn anew each time.
         input_noise: noise on the keypoints, in pixels, drawn once before training (PAPER.md 4 and 5).
         input_dropout: probability that a joint is hidden, drawn once before training (PAPER.md 4).
@@ -202,6 +206,7 @@ class TrainingConfig:
     epochs: int = 24
     batch_size: int = 256
     mirror: bool = True
+    rolled: float = 0.0
     keypoint_noise: float = 0.0
     detector_noise: DetectorNoise = field(default_factory=DetectorNoise)
     missing_joints: float = 0.0
@@ -216,6 +221,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         _check("epochs", self.epochs, at_least=1)
         _check("batch_size", self.batch_size, at_least=2)  # batch normalisation needs two
+        _check("rolled", self.rolled, at_least=0, at_most=1)
         _check("keypoint_noise", self.keypoint_noise, at_least=0)
         _check("missing_joints", self.missing_joints, at_least=0, below=1)
         _check("input_dropout", self.input_dropout, at_least=0, below=1)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nearfar.camera import project
 from nearfar.errors import InputError
 from nearfar.geometry import root_relative
 from nearfar.lifting.network import LiftingNetwork
-from nearfar.lifting.turning import random_turns, turned_view
+from nearfar.lifting.turning import NEAREST, random_turns, turned_view
 from nearfar.presets import SyntheticConfig, TurnConfig
 from nearfar.skeleton import Skeleton
 from nearfar.synthetic import synthetic_poses
@@ -59,8 +62,9 @@ class SyntheticSamples:
             ) from None
         if poses.keypoints is None or poses.joints is None or poses.intrinsics is None:
             raise ValueError("synthetic poses come with keypoints, joints and intrinsics")
-        joints = root_relative(poses.joints, skeleton)
-        arrays = (poses.keypoints, poses.intrinsics, joints)
+        rng = np.random.default_rng([seed, 3])
+        joints = _tilted(np.asarray(poses.joints), skeleton.root_index, rng.random(len(poses)) < config.tilted, rng)
+        arrays = (project(joints, poses.intrinsics), poses.intrinsics, root_relative(joints, skeleton))
         return cls(*(torch.from_numpy(np.array(array, np.float32)).to(device) for array in arrays))
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
@@ -107,6 +111,22 @@ class Teacher:
             turns = random_turns(len(batch.pixels), self.config.tilt, generator)
             keypoints, joints = turned_view(lifted, turns, batch.intrinsics)
         return _batch(keypoints, batch.intrinsics, joints)
+
+
+def _tilted(
+    joints: npt.NDArray[Any], root: int, chosen: npt.NDArray[Any], rng: np.random.Generator
+) -> npt.NDArray[Any]:
+    """Camera-frame joints (N, J, 3), those of the rows chosen (N,) turned by up to 90 degrees about a level axis.
+
+    The axis is the camera's x through the root: the same people, seen from above or from below. Rows of which a joint
+    would come too near to the camera stay as they are.
+    """
+    angle = rng.uniform(-np.pi / 2, np.pi / 2, (len(joints), 1))
+    c, s = np.cos(angle), np.sin(angle)
+    x, y, z = np.moveaxis(joints - joints[:, [root]], -1, 0)
+    turned = np.stack([x, c * y - s * z, s * y + c * z], axis=-1) + joints[:, [root]]
+    near = np.min(turned[..., 2], axis=1) < NEAREST * joints[:, root, 2]
+    return np.where((chosen & ~near)[:, None, None], turned, joints)
 
 
 def _batch(keypoints: Tensor, intrinsics: Tensor, joints: Tensor) -> Batch:
