@@ -186,42 +186,36 @@ def markdown(rows: list[Condition], means: Mapping[str, Mapping[str, Mapping[str
 
 
 def draw(rows: list[Condition], means: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
-    """Four panels: noise, field of view, views, bodies; a colour a lifter."""
+    """Six panels, one a group of conditions; a colour a lifter."""
+    clean = rows[0].key
+    panels = (
+        ("jitter", "Jitter", "mean over the joints, px", None),
+        ("jitter and faults", "Jitter, jumps, swaps, missing joints", "mean over the joints, px", None),
+        ("assumed field of view", "Wrong camera", "assumed field of view, degrees", None),
+        ("camera moved", "Camera from below and from above", "degrees", 0.0),
+        ("camera rolled", "Camera rolled", "degrees", 0.0),
+    )
     with house_style():
-        figure = new_figure(11, 7.2)
-        axes = figure.subplots(2, 2).ravel()
+        figure = new_figure(13, 7.4)
+        axes = figure.subplots(2, 3).ravel()
         for (name, table), colour in zip(means.items(), CYCLE, strict=False):
-
-            def line(axis: Any, group: str, colour: str = colour, table: Any = table, **style: Any) -> None:
-                some = [row for row in rows if row.group == group]
-                axis.plot([r.place for r in some], [table[r.key]["pa_mpjpe"] for r in some], color=colour, **style)
-
-            line(axes[0], "jitter", marker="o", label=name)
-            line(axes[0], "jitter and faults", marker="o", linestyle="--")
-            line(axes[1], "assumed field of view", marker="o")
-            axes[1].axhline(table[rows[0].key]["pa_mpjpe"], color=colour, linestyle=":", linewidth=1.2)
-            line(axes[2], "camera moved", marker="o")
-            line(axes[2], "camera rolled", marker="s", linestyle="--")
-            bodies = [row for row in rows if row.group in ("true input", "other bodies")]
-            axes[3].plot(
-                [table[row.key]["pa_mpjpe"] for row in bodies], range(len(bodies)), "o", color=colour, markersize=7
-            )
-        axes[0].set(title="Detector noise", xlabel="jitter, px", ylabel="PA-MPJPE, mm")
-        axes[0].plot([], [], color="#6b6b6b", linestyle="--", label="with faults (see text)")
+            for axis, (group, _, _, usual) in zip(axes, panels, strict=False):
+                points = [(row.place, table[row.key]["pa_mpjpe"]) for row in rows if row.group == group]
+                if usual is not None:
+                    points = sorted([*points, (usual, table[clean]["pa_mpjpe"])])
+                axis.plot(*zip(*points, strict=True), color=colour, marker="o", label=name)
+            axes[2].axhline(table[clean]["pa_mpjpe"], color=colour, linestyle=":", linewidth=1.2)
+            bodies = [table[row.key]["pa_mpjpe"] for row in rows if row.group in ("true input", "other bodies")]
+            axes[5].plot(bodies, range(len(bodies)), "o", color=colour, markersize=7)
+        for axis, (_, title, label, _) in zip(axes, panels, strict=False):
+            axis.set(title=title, xlabel=label, ylabel="PA-MPJPE, mm", ylim=(0, None))
+        axes[1].set_ylim(axes[0].set_ylim(0, max(axis.get_ylim()[1] for axis in axes[:2])))
+        axes[2].plot([], [], color="#6b6b6b", linestyle=":", linewidth=1.2, label="the true camera")
+        axes[2].legend(handles=axes[2].lines[-1:])
+        axes[5].set(title="Other bodies", xlabel="PA-MPJPE, mm", yticks=range(len(BODIES) + 1), xlim=(0, None))
+        axes[5].set_yticklabels([CLEAN, *BODIES])
+        axes[5].invert_yaxis()
         axes[0].legend()
-        axes[1].set(title="Wrong camera", xlabel="assumed field of view, degrees", ylabel="PA-MPJPE, mm")
-        axes[1].plot([], [], color="#6b6b6b", linestyle=":", label="the true camera")
-        axes[1].legend()
-        axes[2].set(title="Unusual views", xlabel="degrees", ylabel="PA-MPJPE, mm")
-        axes[2].plot([], [], color="#6b6b6b", marker="o", label="camera moved: − below, + above")
-        axes[2].plot([], [], color="#6b6b6b", marker="s", linestyle="--", label="camera rolled")
-        axes[2].legend()
-        axes[3].set(title="Other bodies", xlabel="PA-MPJPE, mm", yticks=range(len(BODIES) + 1))
-        axes[3].set_yticklabels([CLEAN, *BODIES])
-        axes[3].invert_yaxis()
-        for axis in axes[:3]:
-            axis.set_ylim(bottom=0)
-        axes[3].set_xlim(left=0)
         save_figure(figure, path)
 
 
