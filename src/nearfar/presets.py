@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -291,15 +292,34 @@ _SUPERVISED = TrainingConfig(
     precision="float32",
 )
 
+_DEFAULT = TrainingConfig()
+_CEILING = TrainingConfig(loss=LossConfig(order="none", limbs="none", joints="l1"))
+
+
+def _robust(config: TrainingConfig) -> TrainingConfig:
+    """A configuration for keypoints that are a detector's."""
+    return dataclasses.replace(
+        config,
+        network=dataclasses.replace(config.network, correct_rays=True),
+        loss=dataclasses.replace(config.loss, reprojection="rays", reprojection_weight=0.05),
+        detector_noise=DetectorNoise(
+            share=0.1, jumps=0.05, limb_swaps=0.01, person_swaps=0.01, missing=0.05, cuts=0.05
+        ),
+    )
+
+
 PRESETS: dict[str, TrainingConfig] = {
-    "default": TrainingConfig(),
+    "default": _DEFAULT,
     "crowd": TrainingConfig(loss=LossConfig(order="crowd_likelihood", order_scale=400.0, limb_weight=5.0)),
-    "ceiling": TrainingConfig(loss=LossConfig(order="none", limbs="none", joints="l1")),
+    "ceiling": _CEILING,
     "paper": _PAPER,
     "supervised": _SUPERVISED,
+    "robust": _robust(_DEFAULT),
+    "robust_ceiling": _robust(_CEILING),
 }
 """By name: "default" learns from exact answers and "crowd" from noisy ones; "ceiling" is the same network under
-full 3D supervision; "paper" and "supervised" are the two models of Ronchi et al., BMVC 2018 (PAPER.md 2 to 4)."""
+full 3D supervision; "paper" and "supervised" are the two models of Ronchi et al., BMVC 2018 (PAPER.md 2 to 4); "robust" and
+"robust_ceiling" are "default" and "ceiling" for keypoints that are a detector's (docs/robustness.md)."""
 
 
 def preset(name: str) -> TrainingConfig:
