@@ -25,17 +25,21 @@ from nearfar.camera import (
 )
 from nearfar.errors import InputError
 from nearfar.files import write_safetensors
-from nearfar.lifting.network import LiftingNetwork, build_network
+from nearfar.lifting.network import MIN_JOINTS, LiftingNetwork, RayDepthNetwork, build_network
+from nearfar.lifting.temporal import TemporalConfig, TemporalNetwork, refine
 from nearfar.poses import PoseSet
 from nearfar.presets import NetworkConfig
+from nearfar.sequences import clips
 from nearfar.skeleton import Skeleton, get_skeleton
 from nearfar.skeleton_maps import remap
 
-__all__ = ["Lifter", "load", "predict", "resolve_device", "weight_names"]
+__all__ = ["Lifter", "default_weights", "load", "predict", "resolve_device", "weight_names"]
 
 SCHEMA = "nearfar-lifter-1"
-MIN_JOINTS = 4
-"""Fewest keypoints (the root among them) from which a pose is lifted."""
+TEMPORAL = "temporal."
+"""What names of the temporal network's tensors begin with."""
+STEP_TOLERANCE = 1.05
+"""Clips with steps longer than this times the temporal network's longest are lifted frame by frame."""
 
 LARGEST_PIXEL = 1e7
 SMALLEST_RAY = 1e-3
@@ -48,12 +52,17 @@ class Lifter:
     """Lifts 2D keypoints to 3D.
 
     Attributes:
-        network: the network, in evaluation mode.
+        network: the network that lifts single frames, in evaluation mode.
         card: what is known about the weights: data, licence, acknowledgement, training, figures (JSON-safe).
+        temporal: the network that refines sequences, in evaluation mode; or None.
     """
 
-    def __init__(self, network: LiftingNetwork, card: Mapping[str, Any] | None = None) -> None:
-        self.network = network
+    def __init__(
+        self, network: LiftingNetwork, card: Mapping[str, Any] | None = None, temporal: TemporalNetwork | None = None
+    ) -> None:
+        if temporal is not None and not isinstance(network, RayDepthNetwork):
+            raise InputError(f"a temporal network refines ray depths, not the head {network.config.head!r}")
+        self.network, self.temporal = network, temporal
         self.card: dict[str, Any] = dict(card or {})
 
     @property
@@ -62,8 +71,10 @@ class Lifter:
         return self.network.skeleton
 
     def __repr__(self) -> str:
-        parameters = sum(p.numel() for p in self.network.parameters())
-        return f"Lifter({self.network.config.head}, skeleton={self.skeleton.name}, parameters={parameters})"
+        networks = [self.network, *([] if self.temporal is None else [self.temporal])]
+        parameters = sum(p.numel() for network in networks for p in network.parameters())
+        head = self.network.config.head + (" through time" if self.temporal is not None else "")
+        return f"Lifter({head}, skeleton={self.skeleton.name}, parameters={parameters})"
 
     def lift(
         self,
@@ -98,8 +109,15 @@ class Lifter:
         points = self._to_own_skeleton(keypoints, skeleton, scores)
         return self._lift(points, intrinsics, image_size)[0]
 
-    def lift_poses(self, poses: PoseSet) -> PoseSet:
+    def lift_poses(self, poses: PoseSet, *, causal: bool = False, fps: float = 30.0) -> PoseSet:
         """Lift the keypoints of a pose set, using its intrinsics or image size where it has them.
+
+        With a temporal network, rows that are clips (`nearfar.sequences.clips`) are lifted as such.
+
+        Args:
+            poses: the poses.
+            causal: a frame of a clip sees no later ones, as in live use; without a temporal network it never does.
+            fps: frames a second that `frame_index` counts, where the poses have no `time`.
 
         Returns:
             The same rows on the lifter's skeleton, with `joints` (mm, frame "root"), `root_position` (mm, camera frame)
@@ -113,6 +131,14 @@ class Lifter:
         own = dataclasses.replace(poses, joints=None, root_position=None, frame="root").remap(self.skeleton)
         points = self._to_own_skeleton(poses.keypoints, poses.skeleton, poses.scores)
         joints, root, used = self._lift(points, poses.intrinsics, poses.image_size)
+        if self.temporal is not None and isinstance(self.network, RayDepthNetwork):
+            cameras = np.broadcast_to(used, (len(poses), 4))
+            for clip in clips(poses, fps):
+                if clip.step <= self.temporal.slowest * STEP_TOLERANCE:
+                    refined = refine(self.temporal, self.network, clip, points, cameras, causal=causal)
+                    # What the single frames leave out (no keypoint, no person) stays out.
+                    joints[clip.rows] = np.where(np.isnan(joints[clip.rows]), np.nan, refined[0])
+                    root[clip.rows] = np.where(np.isnan(root[clip.rows]), np.nan, refined[1])
         source = poses.provenance.get("intrinsics", "given") if poses.intrinsics is not None else _assumption(poses)
         return dataclasses.replace(
             own,
@@ -185,14 +211,22 @@ class Lifter:
             )
 
     def save(self, path: str | Path) -> None:
-        """Write one ``.safetensors`` file: weights, and in its header configuration, skeleton and model card."""
+        """Write one ``.safetensors`` file: weights, and in its header configuration, skeleton and model card.
+
+        With a temporal network, matrices are stored in half precision, so that the file stays below 10 MB.
+        """
         header = {
             "schema": SCHEMA,
             "network": dataclasses.asdict(self.network.config),
             "skeleton": self.skeleton.to_dict(),
             "card": self.card,
         }
-        write_safetensors(path, self.network.state_dict(), header)
+        tensors = self.network.state_dict()
+        if self.temporal is not None:
+            header["temporal"] = dataclasses.asdict(self.temporal.config)
+            tensors |= {TEMPORAL + name: value for name, value in self.temporal.state_dict().items()}
+            tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
+        write_safetensors(path, tensors, header)
 
 
 def predict(
@@ -253,6 +287,11 @@ def with_camera(poses: PoseSet, purpose: str, *, needed: bool = True) -> PoseSet
     )
 
 
+def default_weights(poses: PoseSet) -> str:
+    """Name of the package's weights for these poses: "default-video" where there is a clip among them."""
+    return "default-video" if clips(poses) and "default-video" in weight_names() else "default"
+
+
 def weight_names() -> tuple[str, ...]:
     """Names of the weights that come with the package."""
     folder = resources.files("nearfar") / "weights"
@@ -305,12 +344,18 @@ def _read(path: Path, device: torch.device) -> Lifter:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
         skeleton = Skeleton.from_dict(header["skeleton"], where=str(path))
         network = build_network(NetworkConfig(**header["network"]), skeleton)
+        temporal = None
+        if "temporal" in header:
+            temporal = TemporalNetwork(TemporalConfig(**header["temporal"]), skeleton)
+            names = [name for name in tensors if name.startswith(TEMPORAL)]
+            temporal.load_state_dict({name.removeprefix(TEMPORAL): tensors.pop(name) for name in names})
+            temporal = temporal.eval().to(device)
         network.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not a nearfar weights file, or a damaged one ({error})") from None
     except RuntimeError as error:
         raise InputError(f"{path}: the weights do not fit their own configuration ({error})") from None
-    return Lifter(network.eval().to(device), header["card"])
+    return Lifter(network.eval().to(device), header["card"], temporal)
 
 
 def _assumption(poses: PoseSet) -> str:

@@ -45,10 +45,6 @@ class TurnedView(NamedTuple):
         slopes = self.rays[..., :2] + self.size[:, None, None] * offsets
         return self._replace(rays=torch.cat([slopes, self.rays[..., 2:]], dim=-1))
 
-    def depths(self, points: Tensor) -> Tensor:
-        """(B, J) depths along the turned camera's axis of points (B, J, 3) of the camera's frame."""
-        return (self.turn[:, 2:] * points).sum(-1)
-
     def points(self, depths: Tensor) -> Tensor:
         """(B, J, 3) points of the camera's frame on the rays, at depths (B, J) along the turned camera's axis."""
         return rotate(self.turn.transpose(1, 2), depths[..., None] * self.rays)

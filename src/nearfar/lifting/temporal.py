@@ -1,0 +1,249 @@
+"""The network that lifts sequences: it refines through time what a single-frame network sees, and what it says.
+
+Dilated convolutions over time first correct the rays of the keypoints, where those are noisy; a `RayDepthNetwork` lifts
+every frame; more convolutions then correct the depths and the distance of the root. All corrections start at zero: an
+untrained `TemporalNetwork` gives the single-frame answer. docs/video.md says more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from nearfar.errors import InputError
+from nearfar.lifting.network import MIN_JOINTS, Prediction, RayDepthNetwork
+from nearfar.lifting.rays import TurnedView, rotate
+from nearfar.sequences import Clip
+from nearfar.skeleton import Skeleton
+
+__all__ = ["TemporalConfig", "TemporalNetwork", "refine"]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+CHUNK = 2048
+"""Frames lifted at a time; what a chunk needs of its neighbours is lifted with it."""
+
+
+@dataclass(frozen=True)
+class TemporalConfig:
+    """What a temporal network is made of.
+
+    Attributes:
+        width: features of the hidden layers.
+        ray_dilations: of the residual blocks before lifting, which correct the rays: in each a frame sees those so many
+            frames before and after it.
+        depth_dilations: of those after lifting, which correct the depths.
+        mirror_average: at test time, average the results of the sequence and of its mirror image.
+    """
+
+    width: int = 192
+    ray_dilations: tuple[int, ...] = (1, 2, 4, 8)
+    depth_dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    mirror_average: bool = True
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise InputError(f"width: expected a number of at least 1, got {self.width}")
+        for name in ("ray_dilations", "depth_dilations"):
+            dilations = tuple(getattr(self, name))
+            object.__setattr__(self, name, dilations)  # JSON has lists
+            if not dilations or min(dilations) < 1:
+                raise InputError(f"{name}: expected one or more numbers of at least 1, got {dilations}")
+
+
+class TemporalBlock(nn.Module):
+    """Residual block: layer norm, a convolution of three taps (t - d, t, t + d), ReLU, linear layer.
+
+    Frames outside the sequence count as zero; to a causal call the future is outside.
+    """
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.norm = nn.LayerNorm(width)
+        self.taps = nn.Linear(3 * width, width)
+        self.mix = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, *, causal: bool) -> Tensor:
+        """(B, T, width) to the same."""
+        h = self.norm(x)
+        length = h.shape[1]
+        outside = torch.zeros_like(h[:, :1]).expand(-1, self.dilation, -1)
+        past = torch.cat([outside, h], dim=1)[:, :length]
+        future = torch.zeros_like(h) if causal else torch.cat([h, outside], dim=1)[:, -length:]
+        hidden = torch.relu(self.taps(torch.cat([past, h, future], dim=-1)))
+        mixed: Tensor = self.mix(hidden)
+        return x + mixed
+
+
+class TemporalNetwork(nn.Module):
+    """Refines single-frame poses through time, offline (with past and future) or causally, with the same weights.
+
+    Frames stand on a grid of equal steps in time, and the network is told how long a step is. Together the blocks reach
+    `reach` frames into the past and, offline, as many into the future. What is not there (before the first frame, after
+    the last, the future of a causal call, frames without a person) is zero.
+
+    First the rays are corrected: with q_j the offset of joint j's ray from the root's, in the camera turned towards the
+    root, and s the RMS of the offsets, it becomes q_j + s·c_j / 10. The single-frame network lifts the corrected rays.
+    Then depths and the root's distance D are: with z_j the depth relative to the root along the turned camera's axis,
+    it becomes z_j + 30 mm·(a_j - a_root), and D becomes D·exp(b / 10). Blocks of dilated convolutions give c, and a, b.
+    """
+
+    fastest, slowest = 1 / 60, 1 / 6
+    """Shortest and longest step, in seconds, that the network is trained for."""
+    correction = 0.1
+    """Of all units of output: small, since Adam's first steps are as large for an output that should stay near zero."""
+
+    def __init__(self, config: TemporalConfig, skeleton: Skeleton) -> None:
+        super().__init__()
+        self.config, self.skeleton = config, skeleton
+        joints = skeleton.num_joints
+        self.ray_entry = nn.Linear(3 * joints + 5, config.width)
+        self.ray_blocks = nn.ModuleList(TemporalBlock(config.width, d) for d in config.ray_dilations)
+        self.ray_head = nn.Linear(config.width, 2 * joints)
+        self.depth_entry = nn.Linear(3 * joints + 1, config.width)
+        self.depth_blocks = nn.ModuleList(TemporalBlock(config.width, d) for d in config.depth_dilations)
+        self.depth_head = nn.Linear(config.width, joints + 1)
+        for head in (self.ray_head, self.depth_head):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    @property
+    def reach(self) -> int:
+        """Frames before (and after) a frame that its result depends on: the blocks', and one for changes."""
+        return sum(self.config.ray_dilations) + sum(self.config.depth_dilations) + 1
+
+    def lift(
+        self, frames: RayDepthNetwork, keypoints: Tensor, intrinsics: Tensor, step: Tensor, *, causal: bool = False
+    ) -> Prediction:
+        """`forward`, averaged with the mirrored sequences where the configuration says so."""
+        prediction: Prediction = self(frames, keypoints, intrinsics, step, causal=causal)
+        if not self.config.mirror_average or prediction.root is None:
+            return prediction
+        shape = keypoints.shape[:2]
+        points, cameras = frames.mirror(keypoints.flatten(0, 1), intrinsics.flatten(0, 1))
+        mirrored = self(frames, _timed(points, shape), _timed(cameras, shape), step, causal=causal)
+        flip = torch.tensor([-1.0, 1.0, 1.0], device=keypoints.device)
+        joints = (prediction.joints + mirrored.joints[:, :, frames.mirror_permutation] * flip) / 2
+        return Prediction(joints, (prediction.root + mirrored.root * flip) / 2)
+
+    def forward(
+        self, frames: RayDepthNetwork, keypoints: Tensor, intrinsics: Tensor, step: Tensor, *, causal: bool = False
+    ) -> Prediction:
+        """Lift B sequences of T frames.
+
+        Args:
+            frames: the single-frame network, which is not trained here.
+            keypoints: (B, T, J, 2) pixels; NaN where missing.
+            intrinsics: (B, T, 4) fx, fy, cx, cy.
+            step: (B,) seconds from frame to frame.
+            causal: a frame sees no later ones.
+
+        Returns:
+            `Prediction` with two leading dimensions (B, T); NaN in frames without a person.
+        """
+        shape, root, joints = keypoints.shape[:2], self.skeleton.root_index, self.skeleton.num_joints
+        points, cameras = keypoints.flatten(0, 1), intrinsics.flatten(0, 1)
+        seen = torch.isfinite(points).all(-1)
+        view = TurnedView.of(frames.rays(points, cameras), root)
+        there = seen[:, root] & (seen.sum(1) >= MIN_JOINTS) & torch.isfinite(view.size)
+        # No NaN may enter what gradients pass through, even where its result is not used.
+        view = TurnedView(*(torch.where(there.view(-1, *[1] * (part.ndim - 1)), part, 1.0) for part in view))
+
+        x = self.ray_entry(self._seen(view, seen, there.reshape(shape), step))
+        for block in self.ray_blocks:
+            x = block(x, causal=causal)
+        moved = view.moved(self.correction * self.ray_head(x).float().reshape(-1, joints, 2))
+
+        with torch.no_grad():
+            slopes = moved.points(torch.ones_like(moved.rays[..., 2]))
+            slopes = slopes[..., :2] / slopes[..., 2:]
+            single = frames.lift(slopes, torch.tensor([1.0, 1, 0, 0]).to(slopes).expand(len(slopes), -1))
+            if single.root is None:
+                raise ValueError("the single-frame network must place the root")
+            lifted = rotate(view.turn, single.joints + single.root[:, None])
+            depths = torch.where(there[:, None], lifted[..., 2], 1.0)
+            distance = depths[:, root : root + 1]
+            own = torch.where(there[:, None, None], lifted / depths[..., None] - moved.rays, 0.0)
+            scaled = (distance * view.size[:, None] / frames.body_radius).log()
+            said = torch.cat([(depths - distance) / frames.depth_unit, moved.offsets().flatten(1), scaled], dim=-1)
+            said = torch.where(there[:, None], said, 0.0).reshape(*shape, -1)
+
+        x = x + self.depth_entry(said)
+        for block in self.depth_blocks:
+            x = block(x, causal=causal)
+        output = self.correction * self.depth_head(x).float().flatten(0, 1)
+        deeper = frames.depth_unit * (output[:, :joints] - output[:, root : root + 1])
+        placed = moved._replace(rays=moved.rays + own).points(
+            distance * output[:, -1:].exp() + (depths - distance) + deeper
+        )
+        placed = _timed(torch.where(there[:, None, None], placed, torch.nan), shape)
+        return Prediction(placed - placed[:, :, root : root + 1], placed[:, :, root])
+
+    def _seen(self, view: TurnedView, seen: Tensor, there: Tensor, step: Tensor) -> Tensor:
+        """(B, T, 3J + 5): the rays of each frame and how they changed; zero where nobody is there (B, T)."""
+        log_step = (step.clamp(self.fastest, self.slowest) * 15).log()[:, None, None].expand(*there.shape, 1)
+        known = [_timed(part, there.shape) for part in (view.offsets().flatten(1), seen.float())]
+        features = torch.cat([*known, _change(view, there), log_step, torch.ones_like(log_step)], dim=-1)
+        return torch.where(there[..., None], features, 0.0)
+
+
+def refine(
+    network: TemporalNetwork,
+    frames: RayDepthNetwork,
+    clip: Clip,
+    keypoints: FloatArray,
+    intrinsics: FloatArray,
+    *,
+    causal: bool = False,
+) -> tuple[FloatArray, FloatArray]:
+    """Lift a clip, of any length.
+
+    Args:
+        network: the temporal network, in evaluation mode.
+        frames: the single-frame network, in evaluation mode.
+        clip: which of the N rows it is.
+        keypoints: (N, J, 2) pixels on the network's skeleton.
+        intrinsics: (N, 4).
+        causal: a frame sees no later ones.
+
+    Returns:
+        (T, J, 3) root-relative joints and (T, 3) root positions, mm, of the clip's rows; NaN where nobody is.
+    """
+    device = next(network.parameters()).device
+    points = torch.from_numpy(clip.spread(np.asarray(keypoints[clip.rows], np.float32))).to(device)
+    cameras = torch.from_numpy(clip.spread(np.asarray(intrinsics[clip.rows], np.float32))).to(device)
+    step = torch.tensor([clip.step], dtype=torch.float32, device=device)
+    parts: list[tuple[Tensor, Tensor]] = []
+    with torch.inference_mode():
+        for start in range(0, clip.length, CHUNK):
+            low = max(0, start - network.reach)
+            some, wanted = slice(low, start + CHUNK + network.reach), slice(start - low, start - low + CHUNK)
+            lifted = network.lift(frames, points[None, some], cameras[None, some], step, causal=causal)
+            if lifted.root is not None:
+                parts.append((lifted.joints[0, wanted], lifted.root[0, wanted]))
+    joints, root = (torch.cat(part).cpu().numpy()[clip.place] for part in zip(*parts, strict=True))
+    return joints, root
+
+
+def _change(view: TurnedView, there: Tensor) -> Tensor:
+    """(B, T, 3) since the frame before: how far the root moved and how much the person grew, in shares of their size.
+
+    Zero where either frame is not there (B, T); the cap of 1 is far beyond movement between frames.
+    """
+    turn, size = _timed(view.turn, there.shape), _timed(view.size, there.shape)
+    before = (turn[:, 1:] * turn[:, :-1, None, 2]).sum(-1)  # where the root was: the axis of the turned camera then
+    moved = before[..., :2] / before[..., 2:] / size[:, 1:, None]
+    change = torch.cat([moved, (size[:, 1:] / size[:, :-1]).log()[..., None]], dim=-1)
+    change = torch.where((there[:, 1:] & there[:, :-1])[..., None], change.clamp(-1, 1), 0.0)
+    return nn.functional.pad(change, (0, 0, 1, 0))
+
+
+def _timed(values: Tensor, shape: torch.Size) -> Tensor:
+    """Values (B·T, ...) of frames as (B, T, ...)."""
+    return values.reshape(*shape, *values.shape[1:])
