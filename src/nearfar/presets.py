@@ -318,8 +318,8 @@ PRESETS: dict[str, TrainingConfig] = {
     "robust_ceiling": _robust(_CEILING),
 }
 """By name: "default" learns from exact answers and "crowd" from noisy ones; "ceiling" is the same network under
-full 3D supervision; "paper" and "supervised" are the two models of Ronchi et al., BMVC 2018 (PAPER.md 2 to 4); "robust" and
-"robust_ceiling" are "default" and "ceiling" for keypoints that are a detector's (docs/robustness.md)."""
+full 3D supervision; "paper" and "supervised" are the two models of Ronchi et al., BMVC 2018 (PAPER.md 2 to 4);
+"robust" and "robust_ceiling" are "default" and "ceiling" for keypoints that are a detector's (docs/robustness.md)."""
 
 
 def preset(name: str) -> TrainingConfig:
