@@ -37,6 +37,7 @@ from nearfar.viewing.figures import CYCLE, house_style, new_figure, save_figure
 
 Array = npt.NDArray[Any]
 Change = Callable[[PoseSet], PoseSet]
+Table = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 PIXELS = (0.0, 5.0, 10.0)
 FAULTS = DetectorNoise(jumps=0.05, limb_swaps=0.01, person_swaps=0.01, missing=0.05, cuts=0.05)
@@ -159,33 +160,40 @@ def main() -> None:
         changed = row.change(poses)
         for name, lifter in lifters:
             runs.setdefault(name, {}).setdefault(row.key, []).append(measure(lifter, changed))
-    means = {name: {key: _mean(seeds) for key, seeds in table.items()} for name, table in runs.items()}
-    record = {"split": arguments.split, "poses": len(poses), "mean": means, "runs": runs}
+    means, spreads = (
+        {name: {key: _over_seeds(seeds, what) for key, seeds in table.items()} for name, table in runs.items()}
+        for what in (np.mean, np.std)
+    )
+    record = {"split": arguments.split, "poses": len(poses), "mean": means, "deviation": spreads, "runs": runs}
     write_text(arguments.out / "robustness.json", json.dumps(record, indent=1) + "\n")
-    table = markdown(rows, means)
+    table = markdown(rows, means, spreads)
     write_text(arguments.out / "robustness.md", table)
     for suffix in (".png", ".pdf"):
         draw(rows, means, arguments.out / f"robustness{suffix}")
     print(table)
 
 
-def markdown(rows: list[Condition], means: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """PA-MPJPE of every lifter under every condition, and how much that is more than with the true input."""
+def markdown(rows: list[Condition], means: Table, spreads: Table) -> str:
+    """PA-MPJPE of every lifter under every condition, its deviation over seeds, and how much it grew."""
     names = list(means)
+
+    def cell(name: str, key: str, error: str = "pa_mpjpe") -> str:
+        spread = spreads[name][key][error]
+        return f"{means[name][key][error]:.1f}" + (f" ± {spread:.1f}" if spread else "")
+
     lines = ["| PA-MPJPE, mm | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     clean = rows[0].key
     for row in rows:
-        cells = []
-        for name in names:
-            value, best = means[name][row.key]["pa_mpjpe"], means[name][clean]["pa_mpjpe"]
-            cells.append(f"{value:.1f}" + (f" ({value - best:+.1f})" if row.key != clean else ""))
+        growth = [means[name][row.key]["pa_mpjpe"] - means[name][clean]["pa_mpjpe"] for name in names]
+        more = [f" ({grown:+.1f})" if row.key != clean else "" for grown in growth]
+        cells = [cell(name, row.key) + text for name, text in zip(names, more, strict=True)]
         lines.append(f"| {row.key} | " + " | ".join(cells) + " |")
-    cells = [f"{means[name][clean]['pa_mpjpe_without']:.1f}" for name in names]
+    cells = [cell(name, clean, "pa_mpjpe_without") for name in names]
     lines.insert(3, f"| true input: without {' and '.join(HEAD)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def draw(rows: list[Condition], means: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
+def draw(rows: list[Condition], means: Table, path: Path) -> None:
     """Six panels, one a group of conditions; a colour a lifter."""
     clean = rows[0].key
     panels = (
@@ -207,8 +215,10 @@ def draw(rows: list[Condition], means: Mapping[str, Mapping[str, Mapping[str, fl
             axes[2].axhline(table[clean]["pa_mpjpe"], color=colour, linestyle=":", linewidth=1.2)
             bodies = [table[row.key]["pa_mpjpe"] for row in rows if row.group in ("true input", "other bodies")]
             axes[5].plot(bodies, range(len(bodies)), "o", color=colour, markersize=7)
-        for axis, (_, title, label, _) in zip(axes, panels, strict=False):
+        for axis, (group, title, label, usual) in zip(axes, panels, strict=False):
             axis.set(title=title, xlabel=label, ylabel="PA-MPJPE, mm", ylim=(0, None))
+            places = {row.place for row in rows if row.group == group}
+            axis.set_xticks(sorted(places if usual is None else places | {usual}))
         axes[1].set_ylim(axes[0].set_ylim(0, max(axis.get_ylim()[1] for axis in axes[:2])))
         axes[2].plot([], [], color="#6b6b6b", linestyle=":", linewidth=1.2, label="the true camera")
         axes[2].legend(handles=axes[2].lines[-1:])
@@ -253,8 +263,8 @@ def _named(text: str) -> tuple[str, str]:
     return name.partition("@")[0], path
 
 
-def _mean(seeds: list[dict[str, float]]) -> dict[str, float]:
-    return {key: float(np.mean([seed[key] for seed in seeds])) for key in seeds[0]}
+def _over_seeds(seeds: list[dict[str, float]], what: Callable[[list[float]], Any]) -> dict[str, float]:
+    return {key: float(what([seed[key] for seed in seeds])) for key in seeds[0]}
 
 
 if __name__ == "__main__":
