@@ -216,13 +216,14 @@ def draw(rows: list[Condition], means: Table, path: Path) -> None:
             bodies = [table[row.key]["pa_mpjpe"] for row in rows if row.group in ("true input", "other bodies")]
             axes[5].plot(bodies, range(len(bodies)), "o", color=colour, markersize=7)
         for axis, (group, title, label, usual) in zip(axes, panels, strict=False):
-            axis.set(title=title, xlabel=label, ylabel="PA-MPJPE, mm", ylim=(0, None))
+            axis.set(title=title, xlabel=label, ylabel="PA-MPJPE, mm", ylim=(0, 1.06 * axis.dataLim.ymax))
             places = {row.place for row in rows if row.group == group}
             axis.set_xticks(sorted(places if usual is None else places | {usual}))
         axes[1].set_ylim(axes[0].set_ylim(0, max(axis.get_ylim()[1] for axis in axes[:2])))
         axes[2].plot([], [], color="#6b6b6b", linestyle=":", linewidth=1.2, label="the true camera")
         axes[2].legend(handles=axes[2].lines[-1:])
-        axes[5].set(title="Other bodies", xlabel="PA-MPJPE, mm", yticks=range(len(BODIES) + 1), xlim=(0, None))
+        axes[5].set(title="Other bodies", xlabel="PA-MPJPE, mm", yticks=range(len(BODIES) + 1))
+        axes[5].set_xlim(0, 1.06 * axes[5].dataLim.xmax)
         axes[5].set_yticklabels([CLEAN, *BODIES])
         axes[5].invert_yaxis()
         axes[0].legend()
