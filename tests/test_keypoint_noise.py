@@ -156,6 +156,8 @@ def test_what_was_missing_stays_missing_on_any_skeleton() -> None:
     assert np.isnan(found.keypoints).any(-1).sum(1).min() >= 1
     assert (found.scores[:, 4] == 0).all()
     assert np.isfinite(found.keypoints[7]).any()
+    assert np.isfinite(found.scores).all()
+    assert np.isfinite(detected(DetectorNoise(missing=0.1), PoseSet(COCO, points)).scores).all()
     lifeless = PoseSet(COCO, joints=np.zeros((2, len(COCO), 3), np.float32))
     assert detected(noise, lifeless) is lifeless
 

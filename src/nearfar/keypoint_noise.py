@@ -191,7 +191,8 @@ def detect(
     jitter = torch.randn(keypoints.shape, device=keypoints.device, generator=generator).to(keypoints)
     jitter = jitter * (usual * wide * sigmas / sigmas.mean())[..., None]
     found = keypoints + jitter
-    similarity = torch.exp(-jitter.square().sum(-1) / (2 * (2 * sigmas * AREA_OVER_SIZE * apparent).square()))
+    exponent = jitter.square().sum(-1) / (2 * (2 * sigmas * AREA_OVER_SIZE * apparent).square())
+    similarity = torch.exp(-exponent.nan_to_num(0.0))  # 0 / 0 where there is no root, and so no size
     scores = (1 - BLIND_SCORE) * similarity + BLIND_SCORE * rand(size, joints)
 
     below = torch.from_numpy(_limbs_below(skeleton)).to(keypoints)
