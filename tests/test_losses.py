@@ -31,27 +31,41 @@ def test_batch_normalised_order_loss_survives_extreme_differences() -> None:
     assert torch.isfinite(difference.grad).all()
 
 
-def test_softplus_order_loss() -> None:
-    loss = losses.softplus_order_loss(torch.tensor([30.0, 60.0]), torch.tensor([-1.0, 0.0]))
-    assert loss.item() == pytest.approx((math.log(1 + math.e) + 4) / 2, rel=1e-6)
+def bradley_terry(difference: float, relation: float, scale: float) -> tuple[float, float]:
+    """The negative log likelihood of one answer, and its slope, by the formula as it stands in books."""
+    nearer = 1 / (1 + math.exp(-difference / scale))  # P(b nearer)
+    q = (1 + relation) / 2
+    return -q * math.log(nearer) - (1 - q) * math.log(1 - nearer), (nearer - q) / scale
 
 
-def test_crowd_likelihood_loss() -> None:
-    loss = losses.crowd_likelihood_loss(torch.tensor([200.0]), torch.tensor([-1.0]))
-    assert loss.item() == pytest.approx(-math.log(0.5 - 0.49 * math.tanh(0.5)), rel=1e-6)
-    wrong = losses.crowd_likelihood_loss(torch.tensor([1e9]), torch.tensor([-1.0]))
-    assert wrong.item() == pytest.approx(math.log(100), rel=1e-4)  # one wrong answer costs no more
+@pytest.mark.parametrize("scale", [30.0, 150.0])
+def test_the_order_likelihood_and_its_gradient_are_bradley_and_terrys(scale: float) -> None:
+    cases = [(200.0, 1.0), (-200.0, 1.0), (40.0, -1.0), (0.0, -1.0), (90.0, 0.0), (-35.0, 0.4), (120.0, -0.9)]
+    difference, relation = torch.tensor(cases, dtype=torch.float64).unbind(1)
+    difference.requires_grad_()
+    loss = losses.order_likelihood_loss(difference, relation, scale)
+    loss.backward()
+    values, slopes = zip(*(bradley_terry(d, r, scale) for d, r in cases), strict=True)
+    assert loss.item() == pytest.approx(sum(values) / len(cases), rel=1e-9)
+    assert difference.grad.tolist() == pytest.approx([slope / len(cases) for slope in slopes], rel=1e-9)
 
 
-@pytest.mark.parametrize("loss", [losses.softplus_order_loss, losses.crowd_likelihood_loss])
-def test_order_losses_push_the_right_way(loss) -> None:
-    for relation in (1.0, -1.0):
-        difference = torch.zeros(1, requires_grad=True)
-        loss(difference, torch.tensor([relation])).backward()
-        assert torch.sign(-difference.grad).item() == relation
-    equal = torch.tensor([50.0], requires_grad=True)
-    loss(equal, torch.zeros(1)).backward()
-    assert equal.grad.item() > 0  # "equal" pulls the two together
+def test_the_order_likelihood_survives_what_is_impossible() -> None:
+    difference = torch.tensor([1e6, -1e6, 1e6, -1e6, 1e6], requires_grad=True)
+    loss = losses.order_likelihood_loss(difference, torch.tensor([1.0, 1.0, -1.0, -1.0, 0.0]), 100.0)
+    loss.backward()
+    assert loss.item() == pytest.approx((0 + 1e4 + 1e4 + 0 + 0.5e4) / 5)
+    slopes = [0, -1 / 500, 1 / 500, 0, 1 / 1000]  # no answer pulls harder than 1 / scale; "the same" pulls together
+    assert difference.grad.tolist() == pytest.approx(slopes, abs=1e-9)
+
+
+def test_answers_of_one_noise_are_likeliest_at_the_true_difference() -> None:
+    """Answers of which 73 % say "b nearer", one by one or merged, put the pair one scale apart."""
+    share = 1 / (1 + math.exp(-1))
+    for relation in (torch.tensor([2 * share - 1]), torch.tensor([1.0] * 731 + [-1.0] * 269)):
+        difference = torch.tensor(150.0, requires_grad=True)
+        losses.order_likelihood_loss(difference.expand(len(relation)), relation, 150.0).backward()
+        assert difference.grad.item() == pytest.approx(0, abs=2e-6)
 
 
 def test_scaled_orthographic_reprojection() -> None:

@@ -93,6 +93,16 @@ def test_all_labels_at_once_are_the_poses_own(poses: PoseSet) -> None:
     assert sorted(found) == sorted(expected)
 
 
+def test_merged_labels_count_as_far_as_they_are_known(poses: PoseSet, labels: RelativeLabels) -> None:
+    some = dataclasses.replace(labels.select(slice(0, 4)), relation=np.array([1, -1, 1, 0], np.int8))
+    p, risk = np.array([0.9, 0.2, 1.0, 0.5]), np.array([0.1, 0.2, 0.0, 0.5])
+    expected = {"none": [1, -1, 1, 0], "probability": [0.8, -0.6, 1, 0], "risk": [0.8, -0.6, 1, 0]}
+    for name, changes in {"none": {}, "probability": {"probability": p}, "risk": {"risk": risk}}.items():
+        data = TrainingData.of(poses, dataclasses.replace(some, **changes), TrainingConfig(), CPU)
+        assert data.relation is not None
+        assert data.relation.tolist() == pytest.approx(expected[name])
+
+
 def test_answers_that_cannot_tell_teach_nothing(poses: PoseSet, labels: RelativeLabels) -> None:
     unsure = np.arange(len(labels)) % 3 > 0
     relation = np.where(unsure, 0, labels.relation).astype(np.int8)

@@ -1,7 +1,7 @@
 """Losses: pure functions of torch tensors, each returning a scalar.
 
 Depths and joints are in mm in the camera's axes; a relation is +1 where joint b is nearer (depth(a) > depth(b)),
--1 where a is nearer, 0 where they are equally far.
+-1 where a is nearer, 0 where they are equally far, and in between where that is known with a probability only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 __all__ = [
     "batch_normalised_order_loss",
-    "crowd_likelihood_loss",
     "depth_differences",
     "inverse_distance_reprojection_loss",
     "joint_l1_loss",
@@ -20,10 +19,10 @@ __all__ = [
     "limb_length_loss",
     "limb_lengths",
     "limb_proportion_loss",
+    "order_likelihood_loss",
     "ray_reprojection_loss",
     "root_loss",
     "scaled_orthographic_reprojection_loss",
-    "softplus_order_loss",
 ]
 
 _EXPONENT_CAP = 85.0
@@ -43,35 +42,31 @@ def batch_normalised_order_loss(difference: Tensor, relation: Tensor, multiplier
 
     Args:
         difference: (B,) predicted z_a - z_b, mm.
-        relation: (B,) -1, 0, +1.
+        relation: (B,) -1, 0, +1; of others the sign counts.
         multiplier: steepness.
     """
+    relation = relation.sign()
     d = difference / difference.abs().mean().clamp(min=1e-9)
     ranked = torch.log1p(torch.exp((-relation * multiplier * d).clamp(max=_EXPONENT_CAP)))
     return torch.where(relation != 0, ranked, d.square()).mean()
 
 
-def softplus_order_loss(difference: Tensor, relation: Tensor, softness: float = 30.0) -> Tensor:
-    """softplus(-r·difference / softness) where r is not 0, else (difference / softness)², mean over the batch.
+def order_likelihood_loss(difference: Tensor, relation: Tensor, scale: float = 30.0) -> Tensor:
+    """Negative log likelihood of answers under P(b nearer) = 1 / (1 + exp(-difference / scale)), mean over the batch.
 
-    A steep loss (30 mm) stops pushing a satisfied pair apart soon, and so leaves the limbs alone; it trusts every
-    answer. For noisy answers use `crowd_likelihood_loss`.
+    The logistic model of paired comparisons (Bradley & Terry, 1952). Its scale is the difference at which answers are
+    right 73 % of the time: about 30 mm, where only the prediction is uncertain, for exact answers, and that fitted to
+    people's answers for theirs (`answer_noise.fit_noise`, link "logit"). However wrong the answer, no label pulls
+    harder than 1 / scale, and a pair that is satisfied by more than a few scales is left alone. For relations between
+    -1 and +1 it is the expected value (cross entropy): 2 P(b nearer) - 1 of merged answers, or 0 for "the same".
+
+    Args:
+        difference: (B,) predicted z_a - z_b, mm.
+        relation: (B,) expected relation, -1 to +1.
+        scale: mm.
     """
-    d = difference / softness
-    return torch.where(relation != 0, F.softplus(-relation * d), d.square()).mean()
-
-
-def crowd_likelihood_loss(difference: Tensor, relation: Tensor, certain: float = 400.0) -> Tensor:
-    """Negative log likelihood of noisy answers: -log(0.5 + 0.49·tanh(r·difference / certain)).
-
-    The probability of a right answer rises from chance at no difference to near certainty at `certain` mm, which is
-    the shape of people's answers (PAPER.md 5), so one wrong answer costs at most log 100. Equal answers (r = 0) are
-    taken as evidence against certainty: -log(1 - 0.98·tanh(|difference| / certain)).
-    """
-    d = difference / certain
-    answered = -torch.log(0.5 + 0.49 * torch.tanh(relation * d))
-    equal = -torch.log(1 - 0.98 * torch.tanh(d.abs()))
-    return torch.where(relation != 0, answered, equal).mean()
+    d = difference / scale
+    return (F.softplus(-d) + (1 - relation) / 2 * d).mean()
 
 
 def scaled_orthographic_reprojection_loss(joints: Tensor, scale: Tensor, pixels: Tensor) -> Tensor:

@@ -59,10 +59,10 @@ class LossConfig:
     """The terms of the loss and their weights; a term of kind "none" is left out.
 
     Attributes:
-        order: how labels act: "batch_normalised" (the paper's), "softplus" (steep, trusts every answer),
-            "crowd_likelihood" (for noisy answers).
+        order: how labels act: "likelihood" (of exact, noisy or merged answers, by its scale), or "batch_normalised",
+            the paper's.
         order_weight: weight of the order term.
-        order_scale: its scale: the multiplier of "batch_normalised", mm for the other two.
+        order_scale: its scale: mm of "likelihood", the multiplier of "batch_normalised".
         limbs: "proportions" (to the unit limb, the paper's) or "lengths" (log lengths in mm).
         limb_weight: weight of the limb term.
         limb_reference: "train_mean": the mean limb lengths that come with the data (or with the weights that training
@@ -75,7 +75,7 @@ class LossConfig:
         joints_weight: weight of the joints term.
     """
 
-    order: Literal["none", "batch_normalised", "softplus", "crowd_likelihood"] = "softplus"
+    order: Literal["none", "batch_normalised", "likelihood"] = "likelihood"
     order_weight: float = 1.0
     order_scale: float = 30.0
     limbs: Literal["none", "proportions", "lengths"] = "lengths"
@@ -310,7 +310,7 @@ def _robust(config: TrainingConfig) -> TrainingConfig:
 
 PRESETS: dict[str, TrainingConfig] = {
     "default": _DEFAULT,
-    "crowd": TrainingConfig(loss=LossConfig(order="crowd_likelihood", order_scale=400.0, limb_weight=5.0)),
+    "crowd": dataclasses.replace(_DEFAULT, loss=LossConfig(order_weight=4.0, order_scale=150.0)),
     "ceiling": _CEILING,
     "paper": _PAPER,
     "supervised": _SUPERVISED,

@@ -15,7 +15,8 @@ from nearfar.errors import InputError
 from nearfar.geometry import root_relative
 from nearfar.keypoint_noise import hidden_joints
 from nearfar.labels import RelativeLabels
-from nearfar.lifting.lifter import MIN_JOINTS, with_camera
+from nearfar.lifting.lifter import with_camera
+from nearfar.lifting.network import MIN_JOINTS
 from nearfar.poses import PoseSet
 from nearfar.presets import TrainingConfig
 from nearfar.skeleton import Skeleton
@@ -32,7 +33,7 @@ class Batch(NamedTuple):
         keypoints: (B, J, 2) pixels, NaN where missing.
         intrinsics: (B, 4) fx, fy, cx, cy in pixels.
         pair: (M, 2) joints compared, or None without labels.
-        relation: (M,) -1, 0, +1, or None without labels.
+        relation: (M,) expected relation, -1 to +1, or None without labels.
         labelled: (M,) the pose of the batch that each label speaks of, or None without labels.
         joints: (B, J, 3) mm, root-relative, or None where the loss does not look at 3D.
         pixels: (B, J, 2) keypoints as they were before noise and hiding: what reprojection is measured against.
@@ -59,7 +60,7 @@ class TrainingData:
         intrinsics: (N, 4) float32.
         joints: (N, J, 3) float32 mm, root-relative, or None.
         pair: (M, 2) int64, in order of pose, or None.
-        relation: (M,) float32, or None.
+        relation: (M,) float32, the relation that is expected by the labels' probabilities, or None.
         pose_of_label: (M,) int64, or None.
         first_label: (N + 1,) int64: pose i has labels first_label[i] to first_label[i + 1]; or None.
         sample: (S,) poses that are trained on: those with a label, or all where others take part too or under full
@@ -112,7 +113,7 @@ class TrainingData:
             labels = labels.sure()
             order = np.argsort(labels.pose, kind="stable")
             pair = torch.from_numpy(labels.pair[order].astype(np.int64)).to(device)
-            relation = torch.from_numpy(labels.relation[order].astype(np.float32)).to(device)
+            relation = _tensor(_expected_relation(labels)[order], device)
             pose_of_label = torch.from_numpy(labels.pose[order].astype(np.int64)).to(device)
             counts = np.bincount(labels.pose, minlength=len(poses))
             first_label = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])).to(device)
@@ -177,6 +178,13 @@ class TrainingData:
         labelled = torch.repeat_interleave(place, count)
         before = torch.cumsum(count, 0) - count
         return torch.arange(len(labelled), device=rows.device) + (low - before)[labelled], labelled
+
+
+def _expected_relation(labels: RelativeLabels) -> Array:
+    """(M,) -1 to +1: merged labels that may be wrong are known with a probability only."""
+    if labels.probability is not None:
+        return np.asarray(2 * labels.probability - 1)
+    return np.asarray(labels.relation if labels.risk is None else labels.relation * (1 - 2 * labels.risk))
 
 
 def trainable(poses: PoseSet) -> Array:

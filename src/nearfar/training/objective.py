@@ -108,8 +108,7 @@ def objective(
     if config.order != "none" and pair is not None and relation is not None and labelled is not None and len(pair):
         loss = {
             "batch_normalised": losses.batch_normalised_order_loss,
-            "softplus": losses.softplus_order_loss,
-            "crowd_likelihood": losses.crowd_likelihood_loss,
+            "likelihood": losses.order_likelihood_loss,
         }[config.order]
         difference = losses.depth_differences(joints[labelled], pair)
         terms["order"] = config.order_weight * loss(difference, relation, config.order_scale)
