@@ -11,7 +11,7 @@ PACKAGE = Path(nearfar.__file__).parent
 ORDER = (
     "errors", "skeleton", "skeleton_maps", "camera", "geometry", "files", "safe_pickle", "poses", "sequences",
     "smoothing", "answer_noise", "labels", "tracking", "tables", "datasets", "consensus", "synthetic",
-    "keypoint_noise", "presets", "lifting", "losses", "metrics", "evaluation",
+    "keypoint_noise", "presets", "lifting", "losses", "metrics", "evaluation", "sequence_evaluation",
     "training", "media", "detection", "viewing", "pipeline", "study", "annotation", "reproduce", "cli",
 )  # fmt: skip
 

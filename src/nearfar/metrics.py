@@ -16,6 +16,7 @@ from nearfar.geometry import limb_lengths, similarity_align
 from nearfar.skeleton import Skeleton
 
 __all__ = [
+    "acceleration_error",
     "auc",
     "joint_errors",
     "limb_length_variation",
@@ -26,6 +27,7 @@ __all__ = [
     "pck",
     "relative_depth_accuracy",
     "scaled_mpjpe",
+    "stance_speed",
 ]
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -130,3 +132,40 @@ def limb_length_variation(joints: npt.ArrayLike, skeleton: Skeleton) -> FloatArr
     """Standard deviation over mean of each limb's length over N poses (N, J, 3) of one person: (L,), 0 is steady."""
     lengths = limb_lengths(joints, skeleton)
     return np.asarray(np.nanstd(lengths, axis=0) / np.nanmean(lengths, axis=0))
+
+
+def acceleration_error(predicted: npt.ArrayLike, target: npt.ArrayLike, step: float = 1.0) -> FloatArray:
+    """Mean over joints of the distance between predicted and true acceleration (Kanazawa et al., CVPR 2019).
+
+    The acceleration at t is (x_{t+1} - 2 x_t + x_{t-1}) / step².
+
+    Args:
+        predicted: (T, J, 3) mm, a frame a step; frames that are not there are NaN.
+        target: likewise.
+        step: seconds from frame to frame, for mm/s²; 1 for mm/frame².
+
+    Returns:
+        (T - 2,), NaN where one of the three frames is missing.
+    """
+    x, y = _pair(predicted, target)
+    accelerations = [np.diff(points, n=2, axis=0) / step**2 for points in (x, y)]
+    return _mean(np.linalg.norm(accelerations[0] - accelerations[1], axis=-1))
+
+
+def stance_speed(
+    predicted: npt.ArrayLike, target: npt.ArrayLike, step: float = 1.0, *, still: float = 100.0
+) -> FloatArray:
+    """How fast joints are predicted to move while they truly stand: skating, where they are feet.
+
+    Args:
+        predicted: (T, J, 3) mm in a frame that does not move with the person, a frame a step; NaN where missing.
+        target: likewise, in the same frame.
+        step: seconds from frame to frame.
+        still: mm/s: a joint that truly moves no faster stands.
+
+    Returns:
+        (T - 1,) mm/s, mean over the joints that stand; NaN where none does.
+    """
+    x, y = _pair(predicted, target)
+    speed, true = (np.linalg.norm(np.diff(points, axis=0), axis=-1) / step for points in (x, y))
+    return _mean(np.where(true <= still, speed, np.nan))
