@@ -272,3 +272,24 @@ def test_the_command_line_tunes_and_measures(
     assert main(["evaluate", *files, "--weights", weights, "--figure", str(tmp_path / "a.png")]) == 2
     assert main(["train", *files, *out, "--init", start, "--skeleton", "lsp14"]) == 2
     assert "the weights of --init are for h36m17" in capsys.readouterr().err
+
+
+def test_few_labelled_poses_are_seen_again_among_others(poses: PoseSet, labels: RelativeLabels) -> None:
+    few = labels.select(labels.pose < 70)
+    data = TrainingData.of(poses, few, dataclasses.replace(TrainingConfig(), unlabelled=0.25), CPU)
+    row = {tuple(points.flatten().tolist()): i for i, points in enumerate(data.keypoints)}
+    times, known = np.zeros(len(poses), int), 0
+    for batch in data.batches(50, torch.Generator().manual_seed(1)):
+        rows = np.array([row[tuple(points.flatten().tolist())] for points in batch.pixels])
+        np.add.at(times, rows, 1)
+        assert batch.labelled is not None
+        assert sorted(rows[batch.labelled.numpy()]) == sorted(rows[rows < 70])
+        known += len(batch.labelled)
+    assert times.sum() == len(poses)
+    assert known == times[:70].sum() == 450
+    assert times[:70].min() >= 6  # 450 / 70
+    assert times[:70].max() <= 7
+    assert times[70:].max() == 1
+    plenty = dataclasses.replace(TrainingConfig(), unlabelled=0.95)
+    order = torch.cat([b.pixels for b in TrainingData.of(poses, few, plenty, CPU).batches(50, torch.Generator())])
+    assert len(torch.unique(order[:, 1:].flatten(1), dim=0)) == len(poses)

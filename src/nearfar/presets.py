@@ -194,7 +194,8 @@ class TrainingConfig:
         data_share: share of the poses to train on, drawn once; statistics come from all of them (PAPER.md 4).
         labels_used: of several labels of a pose, "one" drawn anew each epoch (the paper's on Human3.6M), "all" at once,
             or "each" as a sample of its own (the paper's on LSP).
-        unlabelled: poses without a label take part too, in all terms but the order of labelled pairs.
+        unlabelled: poses without a label take part too, in all terms but the order of labelled pairs, and make up
+            this share of an epoch at most: the labelled are repeated where they are fewer. 0 leaves the others out.
         seed: of weights, order and noise.
         precision: "bfloat16" runs the linear layers in bfloat16; "auto" takes it where the hardware has the units.
     """
@@ -215,7 +216,7 @@ class TrainingConfig:
     input_dropout: float = 0.0
     data_share: float = 1.0
     labels_used: Literal["one", "all", "each"] = "one"
-    unlabelled: bool = False
+    unlabelled: float = 0.0
     seed: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
@@ -227,6 +228,7 @@ class TrainingConfig:
         _check("missing_joints", self.missing_joints, at_least=0, below=1)
         _check("input_dropout", self.input_dropout, at_least=0, below=1)
         _check("data_share", self.data_share, above=0, at_most=1)
+        _check("unlabelled", self.unlabelled, at_least=0, at_most=1)
         _check("seed", self.seed, at_least=0, below=2**63)
         loss = self.loss
         if loss.order == loss.limbs == loss.reprojection == loss.joints == "none" and not loss.root_weight:

@@ -66,6 +66,7 @@ class TrainingData:
         sample: (S,) poses that are trained on: those with a label, or all where others take part too or under full
             supervision; of them a share. Where each label is a sample of its own, labels instead.
         labels_used: "one", "all" or "each", as in `TrainingConfig`.
+        unlabelled: largest share of an epoch that is poses without a label.
     """
 
     keypoints: Tensor
@@ -78,6 +79,7 @@ class TrainingData:
     first_label: Tensor | None
     sample: Tensor
     labels_used: str
+    unlabelled: float
 
     @classmethod
     def of(
@@ -140,6 +142,7 @@ class TrainingData:
             first_label,
             sample,
             config.labels_used,
+            config.unlabelled,
         )
 
     def steps(self, batch_size: int) -> int:
@@ -149,7 +152,7 @@ class TrainingData:
 
     def batches(self, batch_size: int, generator: torch.Generator, first: int = 0) -> Iterator[Batch]:
         """One epoch in random order, from batch `first` on; the generator (on the CPU) decides order and labels."""
-        order = self.sample[torch.randperm(len(self.sample), generator=generator).to(self.sample.device)]
+        order = self._order(generator)
         chance = torch.rand(len(order), generator=generator, dtype=torch.float64).to(order.device)
         for step in range(first, self.steps(batch_size)):
             part = slice(step * batch_size, (step + 1) * batch_size)
@@ -166,6 +169,20 @@ class TrainingData:
             keypoints = pixels if self.hidden is None else torch.where(self.hidden[rows, :, None], torch.nan, pixels)
             joints = None if self.joints is None else self.joints[rows]
             yield Batch(keypoints, self.intrinsics[rows], pair, relation, labelled, joints, pixels)
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """The sample in random order; too many poses without a label make room for others that have one, again."""
+        order = _shuffled(self.sample, generator)
+        if self.first_label is None or self.labels_used == "each":
+            return order
+        has_label = self.first_label[order + 1] > self.first_label[order]
+        labelled, others = order[has_label], order[~has_label]
+        room = int(self.unlabelled * len(order))
+        if len(others) <= room or not len(labelled):
+            return order
+        wanted = len(order) - room
+        again = [labelled, *(_shuffled(labelled, generator) for _ in range(wanted // len(labelled)))]
+        return _shuffled(torch.cat([torch.cat(again)[:wanted], others[:room]]), generator)
 
     def _labels(self, first_label: Tensor, rows: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
         """The labels (M,) of some poses that a step uses, and the place in `rows` (M,) of the pose of each."""
@@ -224,6 +241,10 @@ def _faults(keypoints: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
         f"fewer than {MIN_JOINTS} keypoints": present.sum(1) < MIN_JOINTS,
         "all keypoints in one spot": apart == 0,
     }
+
+
+def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
+    return rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
