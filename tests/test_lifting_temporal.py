@@ -24,7 +24,7 @@ from nearfar.presets import NetworkConfig
 from nearfar.skeleton import mirror
 
 SKELETON = get_skeleton("h36m17")
-REACH = 1 + 1 + 3 + 1
+REACH = 1 + 1 + 3 + 2 * 8 + 1
 
 
 def make_lifter(skeleton: str = "h36m17", *, trained: bool = True) -> Lifter:

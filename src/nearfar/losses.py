@@ -19,10 +19,13 @@ __all__ = [
     "limb_length_loss",
     "limb_lengths",
     "limb_proportion_loss",
+    "limb_steadiness_loss",
     "order_likelihood_loss",
+    "ray_offsets",
     "ray_reprojection_loss",
     "root_loss",
     "scaled_orthographic_reprojection_loss",
+    "velocity_loss",
 ]
 
 _EXPONENT_CAP = 85.0
@@ -104,10 +107,21 @@ def ray_reprojection_loss(points: Tensor, pixels: Tensor, intrinsics: Tensor, ro
         intrinsics: (B, 4) fx, fy, cx, cy in pixels.
         root: index of the root joint; no gradient passes through its depth, or people would shrink.
     """
+    return _mean_distance(*_across_rays(points, pixels, intrinsics, root))
+
+
+def ray_offsets(points: Tensor, pixels: Tensor, intrinsics: Tensor, root: int) -> Tensor:
+    """What `ray_reprojection_loss` takes the mean length of: (B, J, 2) mm, NaN where a joint is missing."""
+    placed, true = _across_rays(points, pixels, intrinsics, root)
+    return placed - true
+
+
+def _across_rays(points: Tensor, pixels: Tensor, intrinsics: Tensor, root: int) -> tuple[Tensor, Tensor]:
+    """Where joints are, and should be, across the image plane at the root's depth: (B, J, 2) mm each."""
     distance = points[:, root, 2].detach()[:, None, None]
     slopes = points[..., :2] / torch.maximum(points[..., 2:], 0.1 * distance.abs())
     rays = (pixels - intrinsics[:, None, 2:]) / intrinsics[:, None, :2]
-    return _mean_distance(slopes * distance, rays * distance)
+    return slopes * distance, rays * distance
 
 
 def _mean_distance(predicted: Tensor, target: Tensor) -> Tensor:
@@ -154,6 +168,31 @@ def limb_length_loss(joints: Tensor, limbs: Tensor, reference: Tensor) -> Tensor
         reference: (K,) or (B, K) L in mm.
     """
     return torch.log(limb_lengths(joints, limbs).clamp(min=1.0) / reference).abs().mean()
+
+
+def limb_steadiness_loss(joints: Tensor, limbs: Tensor) -> Tensor:
+    """Mean over limbs and frames of |log l - mean over time of log l|: whoever they are, their limbs do not change.
+
+    Args:
+        joints: (B, T, J, 3) mm; frames with a missing joint (NaN) take no part.
+        limbs: (K, 2) joints of the limbs.
+    """
+    there = torch.isfinite(joints).flatten(2).all(-1)[..., None]
+    lengths = limb_lengths(joints.nan_to_num(0.0).flatten(0, 1), limbs).reshape(*joints.shape[:2], -1)
+    size = lengths.clamp(min=1.0).log()
+    mean = (size * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
+    return ((size - mean).abs() * there).sum() / (there.sum() * len(limbs)).clamp(min=1)
+
+
+def velocity_loss(error: Tensor) -> Tensor:
+    """Mean absolute change of an error from frame to frame (Pavllo et al., CVPR 2019): what jitters, not what is off.
+
+    Args:
+        error: (B, T, ...), NaN where it is not known.
+    """
+    change = error[:, 1:] - error[:, :-1]
+    known = torch.isfinite(change)
+    return torch.where(known, change, 0.0).abs().sum() / known.sum().clamp(min=1)
 
 
 def joint_mse_loss(joints: Tensor, target: Tensor) -> Tensor:

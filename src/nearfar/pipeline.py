@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nearfar.camera import check_intrinsics
 from nearfar.detection import Detector, detect_media
-from nearfar.lifting import Lifter, load
+from nearfar.lifting import Lifter, default_weights, load
 from nearfar.poses import PoseSet, with_intrinsics
 
 __all__ = ["lift_media"]
@@ -18,25 +18,27 @@ __all__ = ["lift_media"]
 
 def lift_media(
     path: str | Path,
-    lifter: str | Path | Lifter = "default",
+    lifter: str | Path | Lifter | None = None,
     detector: str | Detector = "mediapipe",
     *,
     people: int = 1,
     person: int | None = None,
     box: Sequence[float] | None = None,
     intrinsics: npt.ArrayLike | None = None,
+    causal: bool = False,
     progress: bool = True,
 ) -> PoseSet:
     """Find people in an image or a video and lift them to 3D.
 
     Args:
         path: an image or a video.
-        lifter: weights by name or path, or a lifter.
+        lifter: weights by name or path, or a lifter; by default "default-video" for clips, "default" for images.
         detector: a detector's name, or a detector.
         people: how many people to give, at most: those who are found in most frames.
         person: give the one of this number instead (0 is found in most frames).
         box: (x0, y0, x1, y1) pixels: give the person who overlaps this box best instead.
         intrinsics: (4,) fx, fy, cx, cy in pixels; without them a field of view is assumed.
+        causal: a frame of a video is lifted from itself and those before it, as in live use.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -47,8 +49,9 @@ def lift_media(
     Raises:
         InputError: the file cannot be read, nobody is in it, or detector or weights cannot be had.
     """
-    used = lifter if isinstance(lifter, Lifter) else load(lifter)
+    used = load(lifter) if isinstance(lifter, str | Path) else lifter
     found = detect_media(path, detector, people=people, person=person, box=box, progress=progress)
     if intrinsics is not None:
         found = with_intrinsics(found, check_intrinsics(np.asarray(intrinsics)))
-    return used.lift_poses(found)
+    used = load(default_weights(found)) if used is None else used
+    return used.lift_poses(found, causal=causal)

@@ -14,6 +14,7 @@ COMMANDS = {
     "lift": "lift images, videos or keypoints to 3D",
     "view": "make the 3D viewer (one HTML file) of poses",
     "train": "train a lifter from relative depth labels, or from 3D",
+    "train-video": "train a lifter of clips around a lifter of single frames",
     "evaluate": "measure a lifter against 3D truth",
     "annotate": "ask people which joint is nearer: make a project, serve it, get the answers",
     "merge": "merge people's raw answers into labels with probability and risk; report on workers",
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        import_module(f"nearfar.cli.{command}").main(arguments[1:])
+        import_module(f"nearfar.cli.{command.replace('-', '_')}").main(arguments[1:])
         sys.stdout.flush()
     except InputError as error:
         print(f"nearfar: error: {' '.join(str(error).split())}", file=sys.stderr)

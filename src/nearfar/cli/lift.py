@@ -31,8 +31,10 @@ class Lift:
     """Image, folder, glob, video, or file or folder of keypoints."""
     out: Path = Path("lifted")
     """Folder to write to."""
-    weights: str = "default"
-    """Weights by name, or a .safetensors file."""
+    weights: str | None = None
+    """Weights by name, or a .safetensors file; without it default-video for clips, and default for images."""
+    causal: bool = False
+    """Clips: a frame is lifted from itself and those before it, as in live use."""
     detector: str = "mediapipe"
     """2D detector: mediapipe or rtmlib."""
     people: int = 1
@@ -61,7 +63,7 @@ class Lift:
         from nearfar.lifting import load
         from nearfar.media import expand_inputs, is_image, is_video
 
-        lifter = load(self.weights)
+        lifter = None if self.weights is None else load(self.weights)
         path = Path(self.input)
         one_file = path.is_file() and not (is_image(path) or is_video(path))
         if one_file or (path.is_dir() and any(path.glob("*_keypoints.json"))):
@@ -80,7 +82,7 @@ class Lift:
         if wrong := [flag for flag, is_given in given.items() if is_given]:
             raise InputError(f"{self.input}: {', '.join(wrong)} is for {meant_for}, which this is not")
 
-    def _lift_many(self, inputs: list[Path], lifter: Lifter) -> None:
+    def _lift_many(self, inputs: list[Path], lifter: Lifter | None) -> None:
         failed = []
         base = os.path.commonpath([path.resolve().parent for path in inputs])
         for path in inputs:
@@ -96,14 +98,14 @@ class Lift:
         if failed:
             raise InputError(f"{len(failed)} of {len(inputs)} inputs could not be lifted, the first: {failed[0]}")
 
-    def _lift_media(self, path: Path, out: Path, lifter: Lifter) -> None:
+    def _lift_media(self, path: Path, out: Path, lifter: Lifter | None) -> None:
         from nearfar.detection import detect_media
 
         started = time.perf_counter()
         found = detect_media(path, self.detector, people=self.people, person=self.person, box=self.box)
         self._finish(found, path, out, lifter, time.perf_counter() - started)
 
-    def _lift_keypoints(self, path: Path, lifter: Lifter) -> None:
+    def _lift_keypoints(self, path: Path, lifter: Lifter | None) -> None:
         from nearfar.cli.inputs import image_size
         from nearfar.datasets import load_poses
 
@@ -113,18 +115,22 @@ class Lift:
             raise InputError(f"{path}: has no 2D keypoints to lift")
         self._finish(poses, self.media, self.out, lifter, None)
 
-    def _finish(self, found: PoseSet, media: Path | None, out: Path, lifter: Lifter, detection_s: float | None) -> None:
+    def _finish(
+        self, found: PoseSet, media: Path | None, out: Path, lifter: Lifter | None, detection_s: float | None
+    ) -> None:
         """Lift, then write pictures first and poses.npz last: it marks an input as finished."""
         import numpy as np
 
+        from nearfar.lifting import default_weights, load
         from nearfar.media import is_image
         from nearfar.poses import with_intrinsics
         from nearfar.viewing import write_overlay, write_viewer
 
         if self.intrinsics is not None:
             found = with_intrinsics(found, np.array(self.intrinsics))
+        used = load(default_weights(found)) if lifter is None else lifter
         started = time.perf_counter()
-        lifted = lifter.lift_poses(found)
+        lifted = used.lift_poses(found, causal=self.causal)
         lifting_s = time.perf_counter() - started
         if media is not None and self.overlay:
             suffix = ".png" if is_image(media) else ".mp4"

@@ -62,10 +62,10 @@ class Train:
         val = None if self.val is None else load_poses(self.val).remap(poses.skeleton)
         labels = val_labels = None
         if self.config.loss.order != "none":
-            labels = _labels(self.labels, self.data, poses)
+            labels = read_labels(self.labels, self.data, poses)
             named = self.val_labels or (self.labels if self.labels in get_args(LabelColumn) else None)
             if self.val is not None and val is not None and named is not None:
-                val_labels = _labels(named, self.val, val)
+                val_labels = read_labels(named, self.val, val)
         poses, labels = _learnable(poses, labels)
         train(
             poses,
@@ -93,7 +93,7 @@ class Train:
         return skeleton
 
 
-def _labels(name: str, data: Path, poses: PoseSet) -> RelativeLabels:
+def read_labels(name: str, data: Path, poses: PoseSet) -> RelativeLabels:
     """Labels by column of the benchmark file `data`, or from a label file of their own."""
     from nearfar.datasets import load_labels
     from nearfar.datasets.cmu_benchmark import is_benchmark

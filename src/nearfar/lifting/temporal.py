@@ -88,35 +88,41 @@ class TemporalNetwork(nn.Module):
     `reach` frames into the past and, offline, as many into the future. What is not there (before the first frame, after
     the last, the future of a causal call, frames without a person) is zero.
 
-    First the rays are corrected: with q_j the offset of joint j's ray from the root's, in the camera turned towards the
-    root, and s the RMS of the offsets, it becomes q_j + s·c_j / 10. The single-frame network lifts the corrected rays.
-    Then depths and the root's distance D are: with z_j the depth relative to the root along the turned camera's axis,
-    it becomes z_j + 30 mm·(a_j - a_root), and D becomes D·exp(b / 10). Blocks of dilated convolutions give c, and a, b.
+    Dilated convolutions give every joint of every frame a filter w of its own and a correction, first for its ray
+    (slope q), then, when the single-frame network has lifted the filtered rays, for its depth z relative to the root;
+    and the frame one for the logarithm of the root's distance D:
+
+        q_j(t) becomes q_j(t) + sum over k of w_jk·(q_j(t + k) - q_j(t)) + 0.1·s·c_j
+
+    with s the RMS offset of the rays from the root's, and so on. Of a filter only the differences count, so it keeps
+    what stands still, and a network that gives zeros changes nothing.
     """
 
     fastest, slowest = 1 / 60, 1 / 6
     """Shortest and longest step, in seconds, that the network is trained for."""
+    taps = (-8, -6, -4, -3, -2, -1, 1, 2, 3, 4, 6, 8)
+    """Frames that the filters see, besides the one they are for."""
     correction = 0.1
     """Of all units of output: small, since Adam's first steps are as large for an output that should stay near zero."""
 
     def __init__(self, config: TemporalConfig, skeleton: Skeleton) -> None:
         super().__init__()
         self.config, self.skeleton = config, skeleton
-        joints = skeleton.num_joints
-        self.ray_entry = nn.Linear(3 * joints + 5, config.width)
+        joints, taps = skeleton.num_joints, len(self.taps)
+        self.ray_entry = nn.Linear(5 * joints + 2, config.width)
         self.ray_blocks = nn.ModuleList(TemporalBlock(config.width, d) for d in config.ray_dilations)
-        self.ray_head = nn.Linear(config.width, 2 * joints)
+        self.ray_head = nn.Linear(config.width, joints * (taps + 2))
         self.depth_entry = nn.Linear(3 * joints + 1, config.width)
         self.depth_blocks = nn.ModuleList(TemporalBlock(config.width, d) for d in config.depth_dilations)
-        self.depth_head = nn.Linear(config.width, joints + 1)
+        self.depth_head = nn.Linear(config.width, (joints + 1) * (taps + 1))
         for head in (self.ray_head, self.depth_head):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
 
     @property
     def reach(self) -> int:
-        """Frames before (and after) a frame that its result depends on: the blocks', and one for changes."""
-        return sum(self.config.ray_dilations) + sum(self.config.depth_dilations) + 1
+        """Frames before (and after) a frame that its result depends on: the blocks', two filters', one for changes."""
+        return sum(self.config.ray_dilations) + sum(self.config.depth_dilations) + 2 * max(self.taps) + 1
 
     def lift(
         self, frames: RayDepthNetwork, keypoints: Tensor, intrinsics: Tensor, step: Tensor, *, causal: bool = False
@@ -150,47 +156,78 @@ class TemporalNetwork(nn.Module):
         shape, root, joints = keypoints.shape[:2], self.skeleton.root_index, self.skeleton.num_joints
         points, cameras = keypoints.flatten(0, 1), intrinsics.flatten(0, 1)
         seen = torch.isfinite(points).all(-1)
-        view = TurnedView.of(frames.rays(points, cameras), root)
+        slopes = frames.rays(points, cameras)
+        view = TurnedView.of(slopes, root)
         there = seen[:, root] & (seen.sum(1) >= MIN_JOINTS) & torch.isfinite(view.size)
-        # No NaN may enter what gradients pass through, even where its result is not used.
-        view = TurnedView(*(torch.where(there.view(-1, *[1] * (part.ndim - 1)), part, 1.0) for part in view))
+        # Where nobody is, some rays stand in: NaN spoils gradients, and in bfloat16 even its neighbours.
+        nobody = torch.arange(2 * joints, dtype=slopes.dtype, device=slopes.device).reshape(joints, 2) / joints
+        slopes = torch.where(there[:, None, None], slopes, nobody)
+        view = TurnedView.of(slopes, root)
+        known = _timed(there, shape)
 
-        x = self.ray_entry(self._seen(view, seen, there.reshape(shape), step))
+        x = self.ray_entry(self._seen(view, slopes, seen & there[:, None], known, step))
         for block in self.ray_blocks:
             x = block(x, causal=causal)
-        moved = view.moved(self.correction * self.ray_head(x).float().reshape(-1, joints, 2))
+        output = self.correction * self.ray_head(x).float().reshape(*shape, joints, -1)
+        timed = _timed(slopes, shape)
+        slopes = timed + self._filtered(timed, output[..., 2:], _timed(seen, shape), causal=causal)
+        slopes = slopes + output[..., :2] * _timed(view.size, shape)[..., None, None]
 
+        view = TurnedView.of(slopes.flatten(0, 1), root)
         with torch.no_grad():
-            slopes = moved.points(torch.ones_like(moved.rays[..., 2]))
-            slopes = slopes[..., :2] / slopes[..., 2:]
-            single = frames.lift(slopes, torch.tensor([1.0, 1, 0, 0]).to(slopes).expand(len(slopes), -1))
+            pinhole = torch.tensor([1.0, 1.0, 0.0, 0.0], device=slopes.device).expand(len(there), -1)
+            single = frames.lift(slopes.flatten(0, 1), pinhole)
             if single.root is None:
                 raise ValueError("the single-frame network must place the root")
             lifted = rotate(view.turn, single.joints + single.root[:, None])
-            depths = torch.where(there[:, None], lifted[..., 2], 1.0)
-            distance = depths[:, root : root + 1]
-            own = torch.where(there[:, None, None], lifted / depths[..., None] - moved.rays, 0.0)
-            scaled = (distance * view.size[:, None] / frames.body_radius).log()
-            said = torch.cat([(depths - distance) / frames.depth_unit, moved.offsets().flatten(1), scaled], dim=-1)
-            said = torch.where(there[:, None], said, 0.0).reshape(*shape, -1)
+            own = lifted / lifted[..., 2:] - view.rays
+            distance = lifted[:, root, 2]
+            depths = _timed((lifted[..., 2] - distance[:, None]) / frames.depth_unit, shape)
+            log_distance = _timed((distance / frames.body_radius).log(), shape)
+            offsets = _timed(view.offsets().flatten(1), shape)
+            relative = log_distance + _timed(view.size, shape).log()
+            said = torch.where(known[..., None], torch.cat([depths, offsets, relative[..., None]], dim=-1), 0.0)
 
         x = x + self.depth_entry(said)
         for block in self.depth_blocks:
             x = block(x, causal=causal)
-        output = self.correction * self.depth_head(x).float().flatten(0, 1)
-        deeper = frames.depth_unit * (output[:, :joints] - output[:, root : root + 1])
-        placed = moved._replace(rays=moved.rays + own).points(
-            distance * output[:, -1:].exp() + (depths - distance) + deeper
-        )
+        output = self.correction * self.depth_head(x).float().reshape(*shape, joints + 1, -1)
+        values = torch.cat([depths, log_distance[..., None]], dim=-1)
+        there_all = known[..., None].expand(values.shape)
+        values = values + self._filtered(values[..., None], output[..., 1:], there_all, causal=causal)[..., 0]
+        values = (values + output[..., 0]).flatten(0, 1)
+        depths = frames.depth_unit * (values[:, :joints] - values[:, root : root + 1])
+        distance = frames.body_radius * values[:, joints:].exp()
+        placed = view._replace(rays=view.rays + own).points(distance + depths)
         placed = _timed(torch.where(there[:, None, None], placed, torch.nan), shape)
         return Prediction(placed - placed[:, :, root : root + 1], placed[:, :, root])
 
-    def _seen(self, view: TurnedView, seen: Tensor, there: Tensor, step: Tensor) -> Tensor:
-        """(B, T, 3J + 5): the rays of each frame and how they changed; zero where nobody is there (B, T)."""
+    def _seen(self, view: TurnedView, slopes: Tensor, seen: Tensor, there: Tensor, step: Tensor) -> Tensor:
+        """(B, T, 5J + 2): the rays of each frame and how they changed; zero where nobody is there (B, T)."""
         log_step = (step.clamp(self.fastest, self.slowest) * 15).log()[:, None, None].expand(*there.shape, 1)
-        known = [_timed(part, there.shape) for part in (view.offsets().flatten(1), seen.float())]
-        features = torch.cat([*known, _change(view, there), log_step, torch.ones_like(log_step)], dim=-1)
+        rays, present = _timed(slopes, there.shape), _timed(seen, there.shape)
+        # In tenths of the person's size; the cap is far beyond movement between frames.
+        change = (rays[:, 1:] - rays[:, :-1]) / (self.correction * _timed(view.size, there.shape)[:, 1:, None, None])
+        change = torch.where((present[:, 1:] & present[:, :-1])[..., None], change.clamp(-10, 10), 0.0)
+        change = nn.functional.pad(change, (0, 0, 0, 0, 1, 0)).flatten(2)
+        offsets = _timed(view.offsets().flatten(1), there.shape)
+        features = torch.cat([offsets, change, present.float(), log_step, torch.ones_like(log_step)], dim=-1)
         return torch.where(there[..., None], features, 0.0)
+
+    def _filtered(self, values: Tensor, weights: Tensor, seen: Tensor, *, causal: bool) -> Tensor:
+        """Sum over taps k of weights (B, T, N, K) times values(t + k) - values(t), of values (B, T, N, D).
+
+        Values that were not seen (B, T, N), that lie outside or, to a causal call, ahead take no part.
+        """
+        length = values.shape[1]
+        taps = torch.tensor(self.taps, device=values.device)
+        place = torch.arange(length, device=values.device)[:, None] + taps
+        there = (place >= 0) & (place < length) & ((taps < 0) | (not causal))
+        place = place.clamp(0, length - 1)
+        difference = values[:, place] - values[:, :, None]  # (B, T, K, N, D)
+        taken = seen[:, place] & there[:, :, None]
+        difference = torch.where(taken[..., None], difference, 0.0)
+        return (weights.transpose(2, 3)[..., None] * difference).sum(2)
 
 
 def refine(
@@ -229,19 +266,6 @@ def refine(
                 parts.append((lifted.joints[0, wanted], lifted.root[0, wanted]))
     joints, root = (torch.cat(part).cpu().numpy()[clip.place] for part in zip(*parts, strict=True))
     return joints, root
-
-
-def _change(view: TurnedView, there: Tensor) -> Tensor:
-    """(B, T, 3) since the frame before: how far the root moved and how much the person grew, in shares of their size.
-
-    Zero where either frame is not there (B, T); the cap of 1 is far beyond movement between frames.
-    """
-    turn, size = _timed(view.turn, there.shape), _timed(view.size, there.shape)
-    before = (turn[:, 1:] * turn[:, :-1, None, 2]).sum(-1)  # where the root was: the axis of the turned camera then
-    moved = before[..., :2] / before[..., 2:] / size[:, 1:, None]
-    change = torch.cat([moved, (size[:, 1:] / size[:, :-1]).log()[..., None]], dim=-1)
-    change = torch.where((there[:, 1:] & there[:, :-1])[..., None], change.clamp(-1, 1), 0.0)
-    return nn.functional.pad(change, (0, 0, 1, 0))
 
 
 def _timed(values: Tensor, shape: torch.Size) -> Tensor:

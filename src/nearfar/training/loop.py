@@ -90,7 +90,7 @@ def train(
     if val is not None:
         val = check_validation(val, val_labels)
     place = resolve_device(device)
-    config = dataclasses.replace(config, precision=_resolve_precision(config.precision, place))
+    config = dataclasses.replace(config, precision=resolve_precision(config.precision, place))
     start = None if init is None else read_start(init, config.network, poses.skeleton)
     if start is not None and poses.mean_limb_lengths is None:
         poses = dataclasses.replace(poses, mean_limb_lengths=start.mean_limb_lengths)
@@ -299,7 +299,8 @@ def _modules(network: LiftingNetwork, teacher: Teacher | None) -> dict[str, torc
     return {"network": network} if teacher is None else {"network": network, "teacher": teacher.network}
 
 
-def _resolve_precision(precision: str, device: torch.device) -> Any:
+def resolve_precision(precision: str, device: torch.device) -> Any:
+    """What a configuration's precision means on a device: "float32" or "bfloat16"."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
