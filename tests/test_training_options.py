@@ -293,3 +293,12 @@ def test_few_labelled_poses_are_seen_again_among_others(poses: PoseSet, labels: 
     plenty = dataclasses.replace(TrainingConfig(), unlabelled=0.95)
     order = torch.cat([b.pixels for b in TrainingData.of(poses, few, plenty, CPU).batches(50, torch.Generator())])
     assert len(torch.unique(order[:, 1:].flatten(1), dim=0)) == len(poses)
+
+
+def test_limbs_of_synthetic_people_need_no_data(poses: PoseSet) -> None:
+    bare = dataclasses.replace(poses, joints=None, mean_limb_lengths=None)
+    reference = LimbReference.of(bare, LossConfig(limb_reference="synthetic_mean"), CPU)
+    people = synthetic_poses(4000, seed=77, fps=1.0).mean_limb_lengths[poses.skeleton.rigid_limbs]
+    assert np.allclose(reference.lengths.numpy(), people, rtol=0.05)
+    with pytest.raises(InputError, match="limb_reference synthetic_mean or average_person"):
+        LimbReference.of(bare, LossConfig(), CPU)

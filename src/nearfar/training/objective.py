@@ -14,9 +14,13 @@ from nearfar.lifting.network import Prediction
 from nearfar.poses import PoseSet
 from nearfar.presets import LossConfig
 from nearfar.skeleton import Skeleton
+from nearfar.synthetic import synthetic_poses
 from nearfar.training.data import Batch
 
 __all__ = ["LimbReference", "objective"]
+
+SYNTHETIC_MOMENTS = 10_000
+"""Moments of synthetic motion over which limb lengths are averaged: hundreds of people."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +61,14 @@ class LimbReference:
             return cls(limbs, unit_joints, None, None)
         if config.limb_reference == "average_person":
             lengths = average_person_lengths(skeleton)
+        elif config.limb_reference == "synthetic_mean":
+            lengths = _synthetic_lengths(skeleton)
         elif poses.mean_limb_lengths is not None:
             lengths = np.array(poses.mean_limb_lengths, dtype=np.float64)
         else:
             raise InputError(
-                "the data state no mean limb lengths: use limb_reference average_person "
-                "(--loss.limb-reference average_person), or give the pose set mean_limb_lengths"
+                "the data state no mean limb lengths: use limb_reference synthetic_mean or average_person "
+                "(--loss.limb-reference synthetic_mean), or give the pose set mean_limb_lengths"
             )
         if not (np.isfinite(lengths).all() and (lengths > 0).all()):
             raise InputError(f"limb lengths must be positive numbers of mm, got {lengths.tolist()}")
@@ -88,6 +94,14 @@ def average_person_lengths(skeleton: Skeleton) -> np.ndarray:
     if lengths is None or unit is None or skeleton.unit_limb_mm is None:
         raise InputError(f"skeleton {skeleton.name!r} states no limb proportions of an average person")
     return np.asarray(lengths / lengths[unit] * skeleton.unit_limb_mm)
+
+
+def _synthetic_lengths(skeleton: Skeleton) -> np.ndarray:
+    """(L,) mm: mean limb lengths of synthetic people."""
+    lengths = synthetic_poses(SYNTHETIC_MOMENTS, fps=1.0, skeleton=skeleton).mean_limb_lengths
+    if lengths is None:
+        raise ValueError("synthetic poses come with mean limb lengths")
+    return lengths
 
 
 def objective(
