@@ -3,7 +3,8 @@
     python benchmarks/active.py --data BENCHMARK_FOLDER --out runs/active
     python benchmarks/active.py --data BENCHMARK_FOLDER --out runs/active --split test
 
-Every lifter is trained on the keypoints of all training poses; some of these have a label:
+Every lifter is trained for as many steps, whatever the number of labels; labelled poses are repeated (`--unlabelled`
+is the share of the others). Which poses have a label:
 
 - random: the fixed labels of random poses;
 - poses: the fixed labels of poses that a lifter chooses;
@@ -61,7 +62,9 @@ class Arguments:
     split: Literal["val", "test"] = "val"
     """What is measured on."""
     epochs: int = 8
-    """Of every run: passes over all poses, labelled or not."""
+    """Of every run: passes over as many poses as there are, labelled or not."""
+    unlabelled: float = 0.001
+    """Share of the poses trained on that have no label."""
     seeds: tuple[int, ...] = (0,)
     """Of runs and choices."""
     percent: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -110,11 +113,12 @@ class Study:
         folder, split = self.folder(name), self.arguments.split
         report = folder / f"{split}.json"
         if not report.exists():
-            config = dataclasses.replace(
-                PRESETS["default"], epochs=self.arguments.epochs, seed=self.seed, unlabelled=True
-            )
+            config = PRESETS["default"]
             if not len(labels):
                 config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, order="none"))
+            config = dataclasses.replace(
+                config, epochs=self.arguments.epochs, seed=self.seed, unlabelled=self.arguments.unlabelled
+            )
             if not (folder / "weights.safetensors").exists():
                 print(f"{name}: {len(labels):,} labels", flush=True)
                 train(self.poses, labels if len(labels) else None, config, folder, resume=True)

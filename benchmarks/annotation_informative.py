@@ -2,9 +2,11 @@
 
     python benchmarks/annotation_informative.py BENCHMARK.npz [--poses 2000] [--pairs 5]
 
-Prints how the lifter's errors compare with the spread that `LifterUncertainty` sees (its `inflation` is that of the
-training split, rounded), and for informative, random and least sure pairs (smallest difference over spread): how many
-of them the lifter gets wrong, how many of these differ by over 100 mm, and how many nobody could see (under 20 mm).
+Prints how the lifter's errors of depth differences compare with the deviation that `LifterUncertainty` sees (its
+`inflation` is that of the training split, rounded) and how they go together; and for informative, random and least sure
+pairs (smallest difference over deviation): how many of them the lifter gets wrong, how many of these differ by over
+100 mm, what the answers would correct (mean error of all pairs, those in the right order counting nothing), and how
+many nobody could see (under 20 mm).
 """
 
 from __future__ import annotations
@@ -40,22 +42,23 @@ def main() -> None:
     depth = np.asarray(poses.joints[..., 2], np.float64)
     seen = dataclasses.replace(poses, joints=None, root_position=None, frame="camera")
     scorer = LifterUncertainty.load("default")
-    lifted = np.asarray(scorer.lifter.lift_poses(seen).joints)[..., 2]
     pairs = all_pairs(poses.skeleton)
     a, b = pairs.T
-    mean, covariance = scorer.depths(seen)
-    believed = mean[:, a] - mean[:, b]
+    lifted, covariance = scorer.depths(seen)
+    believed = lifted[:, a] - lifted[:, b]
     spread = np.sqrt(covariance[:, a, a] + covariance[:, b, b] - 2 * covariance[:, a, b])
     error = depth[:, a] - depth[:, b] - believed
-    ratio = np.sqrt(np.mean((error / spread) ** 2))
-    print(f"error over spread: {ratio:.2f} (root mean square)")
+    ratio = np.sqrt(np.mean(error**2) / np.mean(spread**2))
+    together = np.corrcoef(np.abs(error).ravel(), spread.ravel())[0, 1]
+    print(f"root mean square error over that of the deviation: {ratio:.2f}; correlation of their sizes: {together:.2f}")
 
     def tell(name: str, pose: Array, joints: Array) -> None:
         true, said = (z[pose, joints[:, 0]] - z[pose, joints[:, 1]] for z in (depth, lifted))
         wrong = np.sign(true) != np.sign(said)
         print(
             f"{name:<24} wrong {wrong.mean():6.1%}  wrong over 100 mm {np.mean(wrong & (np.abs(true) > 100)):6.1%}  "
-            f"under 20 mm {np.mean(np.abs(true) < 20):6.1%}  people right {PAPER_CROWD.right(true).mean():6.1%}"
+            f"corrected {np.mean(wrong * np.abs(true - said)):6.1f} mm  under 20 mm {np.mean(np.abs(true) < 20):6.1%}  "
+            f"people right {PAPER_CROWD.right(true).mean():6.1%}"
         )
 
     usable = np.ones(depth.shape, bool)

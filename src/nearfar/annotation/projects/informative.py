@@ -1,14 +1,13 @@
-"""Which pairs are worth asking: expected information of an answer, from a lifter's uncertainty.
+"""Which pairs are worth asking: those whose answer is expected to correct a lifter most.
 
 Whoever knows something about poses can choose the pairs: anything with a method `score` is a `Scorer`. The one that is
-here, `LifterUncertainty`, asks where a lifter does not know the order, but people would see it.
+here, `LifterUncertainty`, asks where a lifter may be far out, and people would see it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from nearfar.annotation.projects.pairs import Pairs
@@ -23,15 +23,24 @@ from nearfar.answer_noise import PAPER_CROWD, AnswerNoise
 from nearfar.labels import all_pairs
 from nearfar.lifting import Lifter, load
 from nearfar.lifting.lifter import with_camera
+from nearfar.lifting.network import MIN_JOINTS
+from nearfar.lifting.rays import rotate
+from nearfar.lifting.turning import random_turns, turned_view
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Skeleton
 
-__all__ = ["LifterUncertainty", "Scorer", "choose_informative", "expected_information"]
+__all__ = ["LifterUncertainty", "Scorer", "choose_informative", "explained_share"]
 
 Array = npt.NDArray[Any]
 
 _AT_ONCE = 1 << 20
 """Pairs scored at a time."""
+
+UNKNOWN = 1e-9
+"""Score of pairs that nothing is known of."""
+
+TILT = 6.0
+"""Degrees by which the other cameras are tilted."""
 
 _NODES = np.array([NormalDist().inv_cdf((i + 0.5) / 24) for i in range(24)])
 """The middles of 24 equal shares of a normal distribution: its halves may be told apart, as Gauss's nodes cannot."""
@@ -41,68 +50,63 @@ class Scorer(Protocol):
     """Says how much an answer would tell."""
 
     def score(self, poses: PoseSet, pairs: Array) -> Array:
-        """Expected information of one answer about each pair.
+        """Expected worth of one answer about each pair.
 
         Args:
             poses: N poses with keypoints.
             pairs: (P, 2) joint numbers of the poses' skeleton; the same pairs for every pose.
 
         Returns:
-            (N, P) bits in 0..1, or any other number that is higher for pairs to be asked first; NaN where nothing is
-            known of a pair.
+            (N, P) numbers from 0, twice as high where an answer is worth twice as much; NaN where nothing is known of
+            a pair.
         """
         ...
 
 
-def expected_information(mean: Array, deviation: Array, noise: AnswerNoise = PAPER_CROWD) -> Array:
-    """Mutual information, in bits, of an answer and the order of two joints, whose depth difference d is normal.
+def explained_share(mean: Array, deviation: Array, noise: AnswerNoise = PAPER_CROWD) -> Array:
+    """Share, in 0..1, of the variance of a normal depth difference d that an answer is expected to remove.
 
-    I(answer; order) = H(P(answer)) − P(b nearer) H(P(answer | b nearer)) − P(a nearer) H(P(answer | a nearer)): the
-    entropy of an answer, less what is left of it once the order is known (Lindley, "On a measure of the information
-    provided by an experiment", 1956). It is small where the order is known already, and where people could not see it.
+    The law of total variance gives Var d − E Var(d | answer) = Var E(d | answer), which for an answer of two kinds is
+    Cov(answer, d)² / Var answer: the share is their squared correlation. At most 2/π, for a sure answer to an open
+    order; small where the order is known already, and where people could not see it.
 
     Args:
         mean: (...) expected z_a − z_b, mm.
         deviation: (...) of the belief, mm.
         noise: how people answer.
     """
-    order, says, both = (np.zeros(np.shape(mean)) for _ in range(3))
+    says, together = np.zeros(np.shape(mean)), np.zeros(np.shape(mean))
     for node in _NODES:
         difference = mean + node * deviation
-        right, nearer = noise.right(difference), difference > 0
-        p = np.where(nearer, right, 1 - right)
-        order += nearer
-        says += p
-        both += nearer * p
-    order, says, both = (total / len(_NODES) for total in (order, says, both))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if_nearer = np.where(order > 0, both / order, 0.5)
-        if_farther = np.where(order < 1, (says - both) / (1 - order), 0.5)
-    return np.asarray(np.maximum(_coin(says) - order * _coin(if_nearer) - (1 - order) * _coin(if_farther), 0))
+        right = noise.right(difference)
+        p = np.where(difference > 0, right, 1 - right)
+        says += p / len(_NODES)
+        together += node * p / len(_NODES)
+    return np.asarray(together**2 / np.maximum(says * (1 - says) * np.mean(_NODES**2), 1e-12))
 
 
 @dataclass(frozen=True, eq=False)
 class LifterUncertainty:
-    """Expected information from what a lifter says when it is shaken.
+    """Expected worth of answers from how a lifter contradicts itself.
 
-    The keypoints are moved a little, the picture is mirrored or not, and units are dropped as in training (Gal and
-    Ghahramani, "Dropout as a Bayesian approximation", 2016); the spread of the depths tells what the lifter knows.
+    The keypoints are moved a little, the picture mirrored or not; and the lifted person is seen by another camera and
+    lifted again. How far the depths come to lie from those first lifted tells how far out they may be.
 
     Attributes:
         lifter: the lifter.
         noise: how people answer.
-        samples: how often it is asked; even.
+        samples: how often each pose is lifted again.
         keypoint_noise: deviation of the keypoints, as a share of the person's size in the image.
-        inflation: the errors of lifted depths are so much larger than the spread (fitted on the CMU benchmark's
-            training split, docs/annotation.md).
-        seed: of the noise.
+        inflation: the errors of lifted depths are so much larger than the samples'
+            (benchmarks/annotation_informative.py measures it).
+        seed: of noise and cameras.
     """
 
     lifter: Lifter
     noise: AnswerNoise = PAPER_CROWD
     samples: int = 12
-    keypoint_noise: float = 0.01
-    inflation: float = 2.0
+    keypoint_noise: float = 0.03
+    inflation: float = 1.0
     seed: int = 0
 
     @classmethod
@@ -111,15 +115,21 @@ class LifterUncertainty:
         return cls(load(weights))
 
     def score(self, poses: PoseSet, pairs: Array) -> Array:
-        """See `Scorer.score`. NaN for joints that the lifter does not have, and poses that it cannot lift."""
-        mean, covariance = self.depths(poses)
+        """Variance of each depth difference that an answer is expected to remove, mm² (see `Scorer.score`).
+
+        NaN for joints that the lifter does not have, and poses that it cannot lift.
+        """
+        depths, covariance = self.depths(poses)
         a, b = pairs.T
-        difference = mean[:, a] - mean[:, b]
-        variance = covariance[:, a, a] + covariance[:, b, b] - 2 * covariance[:, a, b]
-        return expected_information(difference, self.inflation * np.sqrt(np.maximum(variance, 0)), self.noise)
+        variance = self.inflation**2 * (covariance[:, a, a] + covariance[:, b, b] - 2 * covariance[:, a, b])
+        variance = np.maximum(variance, 0)
+        return np.asarray(variance * explained_share(depths[:, a] - depths[:, b], np.sqrt(variance), self.noise))
 
     def depths(self, poses: PoseSet) -> tuple[Array, Array]:
-        """Mean (N, J) and covariance (N, J, J) of depths on the poses' skeleton, mm and mm²; NaN where not known."""
+        """Depths (N, J) and mean product (N, J, J) of the samples' distances from them, on the poses' skeleton.
+
+        In mm and mm²; NaN where not known.
+        """
         own = dataclasses.replace(poses, joints=None, root_position=None, frame="camera")
         own = with_camera(own, "lifting", needed=False)
         points = np.array(own.keypoints, np.float32)
@@ -128,68 +138,63 @@ class LifterUncertainty:
         own = dataclasses.replace(own, keypoints=points, scores=None).remap(self.lifter.skeleton)
         points = np.asarray(own.keypoints)
         known = np.asarray(np.isfinite(points).all(axis=-1))
-        spans = [np.where(known[..., None], points, edge) for edge in (-np.inf, np.inf)]
-        size = np.nan_to_num((spans[0].max(axis=1) - spans[1].min(axis=1)).max(axis=1), neginf=0.0)
-        drawn = np.stack(list(self._samples(points, np.asarray(own.intrinsics, np.float32), size)))
-        known &= known[:, [self.lifter.skeleton.root_index]] & (known.sum(axis=1, keepdims=True) >= 4)
+        drawn = np.stack(list(self._samples(torch.from_numpy(points), torch.tensor(own.intrinsics).float())))
+        known &= known[:, [self.lifter.skeleton.root_index]] & (known.sum(axis=1, keepdims=True) >= MIN_JOINTS)
         drawn[:, ~known] = np.nan
         column = [
             self.lifter.skeleton.joints.index(name) if name in self.lifter.skeleton.joints else -1
             for name in poses.skeleton.joints
         ]
         drawn = np.where(np.array(column) >= 0, drawn[..., column], np.nan)
-        mean = drawn.mean(axis=0)
-        away = drawn - mean
-        return mean, np.einsum("kni,knj->nij", away, away) / (self.samples - 1)
+        away = drawn[1:] - drawn[0]
+        return drawn[0], np.einsum("kni,knj->nij", away, away) / self.samples
 
-    def _samples(self, points: Array, intrinsics: Array, size: Array) -> Iterator[Array]:
-        """(N, J) depths, as often as asked, half of them of the mirrored pose."""
-        network, rng = self.lifter.network, np.random.default_rng(self.seed)
-        camera = torch.from_numpy(intrinsics)
-        with torch.inference_mode(), _dropout(self.lifter, self.seed):
+    def _samples(self, points: Tensor, intrinsics: Tensor) -> Iterator[Array]:
+        """(N, J) depths: first as the lifter gives them, then as often as asked, half of them by other cameras."""
+        network = self.lifter.network
+        generator = torch.Generator().manual_seed(self.seed)
+        spread = [torch.where(torch.isnan(points), edge, points) for edge in (-torch.inf, torch.inf)]
+        size = (spread[0].amax(1) - spread[1].amin(1)).amax(-1)[:, None, None]
+        with torch.inference_mode():
+            lifted = network.lift(points, intrinsics)
+            yield lifted.joints[..., 2].double().numpy()
+            lifted = lifted._replace(joints=torch.where(torch.isnan(points[..., :1]), torch.nan, lifted.joints))
             for sample in range(self.samples):
-                moved = points + rng.normal(0, self.keypoint_noise, points.shape) * size[:, None, None]
-                seen = torch.from_numpy(moved.astype(np.float32))
-                if sample % 2:
-                    joints = network(*network.mirror(seen, camera)).joints[:, network.mirror_permutation]
+                if sample % 2 and lifted.root is not None:
+                    turns = random_turns(len(points), TILT, generator)
+                    seen, _ = turned_view(lifted, turns, intrinsics)
+                    joints = rotate(turns.transpose(1, 2), network(seen, intrinsics).joints)
                 else:
-                    joints = network(seen, camera).joints
+                    seen = points + self.keypoint_noise * size * torch.randn(points.shape, generator=generator)
+                    if sample % 4 >= 2:
+                        joints = network(*network.mirror(seen, intrinsics)).joints[:, network.mirror_permutation]
+                    else:
+                        joints = network(seen, intrinsics).joints
                 yield joints[..., 2].double().numpy()
-
-
-@contextmanager
-def _dropout(lifter: Lifter, seed: int) -> Iterator[None]:
-    """Dropout as in training, reproducibly; everything else stays as it is."""
-    layers = [module for module in lifter.network.modules() if isinstance(module, torch.nn.Dropout)]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for layer in layers:
-            layer.train()
-        try:
-            yield
-        finally:
-            for layer in layers:
-                layer.eval()
 
 
 def choose_informative(
     scorer: Scorer, poses: PoseSet, usable: Array, per_pose: int, rng: np.random.Generator, *, progress: bool = False
 ) -> Pairs:
-    """Choose the most informative pairs of each pose, no two of which say nearly the same.
+    """Choose informative pairs of each pose, no two of which say nearly the same.
 
-    After each pair that is chosen, the scores of the others shrink by the share of what they say that the chosen one
-    says too: the squared correlation of the two depth differences if all limbs pointed anywhere.
+    Pairs are drawn in proportion to their scores (Kirsch et al., "Stochastic batch acquisition", 2023). The best ones
+    would be much the same pair in most poses (head and ankle), and of near-copies of one pose, and a lifter learns less
+    from them than from random ones (docs/active.md). After each pair that is drawn, the scores of the others of the
+    pose shrink by the share of what they say that it says too: the squared correlation of the two depth differences if
+    all limbs pointed anywhere.
 
     Args:
         scorer: tells what is informative.
         poses: N poses.
         usable: (N, J) joints that can be asked about.
         per_pose: pairs of each pose; fewer where there are not so many.
-        rng: breaks ties: pairs that nothing is known of are drawn at random, after all others.
+        rng: draws; pairs that nothing is known of come after all others.
         progress: show a progress bar.
 
     Returns:
-        Pairs whose priority is their score, shrunk.
+        Pairs whose priority is their score, shrunk, over an exponential number: in order of priority, they are drawn
+        in proportion to their scores, over all poses.
     """
     pairs = all_pairs(poses.skeleton)
     left = 1 - _correlation(poses.skeleton, pairs) ** 2
@@ -202,7 +207,7 @@ def choose_informative(
             some = rows[at : at + step]
             score = np.nan_to_num(scorer.score(poses.select(some), pairs), nan=0.0)
             there = usable[some][:, pairs[:, 0]] & usable[some][:, pairs[:, 1]]
-            score = np.where(there, score + 1e-9 * rng.random(score.shape), -np.inf)
+            score = np.where(there, np.maximum(score, UNKNOWN) / rng.exponential(size=score.shape), -np.inf)
             for _ in range(min(per_pose, len(pairs))):
                 best = score.argmax(axis=1)
                 value = score[np.arange(len(some)), best]
@@ -214,7 +219,7 @@ def choose_informative(
     if not parts:
         return Pairs(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0))
     pose, joints, priority = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    return Pairs(pose, joints, np.round(np.maximum(priority, 0), 6))
+    return Pairs(pose, joints, priority)
 
 
 def _correlation(skeleton: Skeleton, pairs: Array) -> Array:
@@ -228,9 +233,3 @@ def _correlation(skeleton: Skeleton, pairs: Array) -> Array:
     limbs = on_path[pairs[:, 0]] - on_path[pairs[:, 1]]
     length = np.linalg.norm(limbs, axis=1)
     return np.asarray(limbs @ limbs.T / np.outer(length, length))
-
-
-def _coin(p: Array) -> Array:
-    """Entropy of a coin, bits."""
-    q = np.clip(p, 1e-12, 1 - 1e-12)
-    return np.asarray(-(q * np.log2(q) + (1 - q) * np.log2(1 - q)))
