@@ -237,6 +237,7 @@ def figure(curves: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Any:
         ax.axhline(nothing, color="#6b6b6b", linestyle=":", linewidth=1)
         ax.annotate("no labels", (0.99, nothing), xycoords=("axes fraction", "data"), ha="right", va="bottom")
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.set_xlabel("labels")
         ax.set_ylabel("PA-MPJPE, mm")
         ax.legend(frameon=False)
