@@ -59,7 +59,7 @@ class Recipe:
     rates: tuple[float, ...]
 
 
-_LIKELIHOOD = dataclasses.replace(PRESETS["crowd"].loss, order_scale=100.0, limb_weight=20.0)
+_LIKELIHOOD = LossConfig(order_scale=50.0)
 RECIPES = (
     Recipe("paper", 28_750, 8, PRESETS["paper"].loss, 2000, (1e-3, 1e-4)),
     Recipe("default", 115_000, 8, _LIKELIHOOD, 500, (3e-5, 1e-4)),
