@@ -50,7 +50,8 @@ def files(tmp_path_factory, poses: PoseSet, labels: RelativeLabels) -> tuple[Pat
 def command(files: tuple[Path, Path], out: Path, *more: str) -> list[str]:
     return [
         sys.executable, "-m", "nearfar.cli", "train", "--data", str(files[0]), "--labels", str(files[1]), "--out", str(out),
-        "--network.width", "256", "--batch-size", "8", *more,
+        "--network.width", "256", "--batch-size", "8", "--synthetic.poses", "500", "--synthetic.batch-size", "4",
+        "--turn.weight", "0.05", *more,
     ]  # fmt: skip
 
 
@@ -311,7 +312,7 @@ def test_augmentation_keeps_labels_true(poses: PoseSet) -> None:
     data = TrainingData.of(poses, labels, both, CPU)
     batch = next(data.batches(256, torch.Generator().manual_seed(0)))
     permutation = torch.from_numpy(poses.skeleton.mirror_permutation)
-    out = augment(batch, both, permutation, poses.skeleton.root_index, torch.Generator().manual_seed(0))
+    out = augment(batch, both, poses.skeleton, torch.Generator().manual_seed(0))
     depth = out.joints[..., 2].gather(1, out.pair)
     difference = depth[:, 0] - depth[:, 1]
     assert (torch.sign(difference) == out.relation)[difference.abs() > 1e-3].all()

@@ -42,7 +42,7 @@ class NetworkConfig:
     head: Head = "ray_depth"
     width: int = 1024
     blocks: int = 1
-    dropout: float = 0.25
+    dropout: float = 0.1
     scale_range: float = 1.0
     correct_rays: bool = False
     mirror_average: bool = True
@@ -80,7 +80,7 @@ class LossConfig:
     order_weight: float = 1.0
     order_scale: float = 30.0
     limbs: Literal["none", "proportions", "lengths"] = "lengths"
-    limb_weight: float = 20.0
+    limb_weight: float = 10.0
     limb_reference: Literal["train_mean", "average_person", "synthetic_mean", "sample"] = "train_mean"
     reprojection: Literal["none", "scaled_orthographic", "inverse_distance", "rays"] = "none"
     reprojection_weight: float = 1.0
@@ -295,7 +295,9 @@ _SUPERVISED = TrainingConfig(
     precision="float32",
 )
 
-_DEFAULT = TrainingConfig()
+_DEFAULT = TrainingConfig(
+    synthetic=SyntheticConfig(poses=500_000, tilted=0.2, weight=0.1), turn=TurnConfig(weight=0.1), rolled=0.1
+)
 _CEILING = TrainingConfig(loss=LossConfig(order="none", limbs="none", joints="l1"))
 
 
