@@ -1,65 +1,110 @@
-"""The table of docs/results.md: every method on the CMU benchmark, same machine, same run, test split.
+"""The tables of docs/results.md: every method on the CMU benchmark, same machine, same data, several seeds.
 
-    python benchmarks/cmu.py --data BENCHMARK_FOLDER --out runs/cmu
+    python benchmarks/cmu.py --data BENCHMARK_FOLDER --out runs/cmu --seeds 0 1 2
+    python benchmarks/cmu.py --data BENCHMARK_FOLDER --out runs/cmu --seeds 0 1 2 --split test
 
 BENCHMARK_FOLDER holds train.npz, train_labels.npz, val.npz and test.npz of the CMU benchmark. Each row is a
 `nearfar train` and a `nearfar evaluate`, printed as they are run; finished runs are not repeated, and runs that
 were broken off are resumed. Labels-only rows read train_labels.npz, which has no 3D in it. The test split is read
-once a row, after the last epoch; there is no choice of epoch, and val serves curves only.
+once a run, after the last epoch; there is no choice of epoch, and val serves choices and curves.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
+import statistics
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import tyro
 
-from nearfar.evaluation import report_markdown
 from nearfar.files import write_text
+from nearfar.lifting import load
+
+CHIN_AND_HEAD = ("--without", "chin", "head_top")
+MEASURES = (
+    "pa_mpjpe",
+    "pa_mpjpe_without",
+    "n_mpjpe",
+    "mpjpe",
+    "relative_depth_accuracy_100mm",
+    "limb_proportion_error",
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method: its name in the table, preset, flags and supervision."""
+    """One method.
+
+    Attributes:
+        name: in the table.
+        group: the table.
+        preset: what training starts from.
+        flags: what it changes.
+        supervision: "3D", or the column of labels.
+        data: file of training poses.
+    """
 
     name: str
+    group: str
     preset: str
-    epochs: int
+    flags: tuple[str, ...] = ()
     supervision: str = "answer"
     data: str = "train_labels.npz"
 
 
+NO_SYNTHETIC, NO_TURN = ("--synthetic.poses", "0"), ("--turn.weight", "0")
+PLAIN = (*NO_SYNTHETIC, *NO_TURN, "--rolled", "0")
+BEFORE = (*PLAIN, "--network.dropout", "0.25", "--loss.limb-weight", "20")
+JOINTS_TENTH = ("--loss.joints-weight", "0.1")
+SHORT = ("--epochs", "8")
+WITH_3D: dict[str, Any] = {"supervision": "3D", "data": "train.npz"}
+SYNTHETIC = ("--synthetic.poses", "500000", "--synthetic.weight", "0.1", "--synthetic.tilted", "0.2")
+
 ROWS = (
-    Row("default, 8 epochs", "default", 8),
-    Row("ceiling, 8 epochs", "ceiling", 8, supervision="3D", data="train.npz"),
-    Row("paper, 8 epochs", "paper", 8),
-    Row("supervised, 8 epochs", "supervised", 8, supervision="3D", data="train.npz"),
-    Row("default, 24 epochs", "default", 24),
-    Row("ceiling, 24 epochs", "ceiling", 24, supervision="3D", data="train.npz"),
-    Row("crowd answers, default's loss, 8 epochs", "default", 8, supervision="crowd_answer"),
-    Row("crowd answers, preset crowd, 8 epochs", "crowd", 8, supervision="crowd_answer"),
-    Row("synthetic alone, labels, 8 epochs", "default", 8, data="synthetic"),
-    Row("synthetic alone, 3D, 8 epochs", "ceiling", 8, supervision="3D", data="synthetic"),
-)
-SYNTHETIC = ("--frames", "115000", "--views", "2", "--fps", "3", "--seed", "2018")
+    Row("`paper`: labels, its recipe", "main", "paper"),
+    Row("`supervised`: 3D, the paper's recipe", "main", "supervised", **WITH_3D),
+    Row("`default`: labels", "main", "default"),
+    Row("`ceiling`: 3D, our network", "main", "ceiling", **WITH_3D),
+    Row("`ceiling` and synthetic motion: 3D", "main", "ceiling", (*JOINTS_TENTH, *SYNTHETIC), **WITH_3D),
+    Row("`crowd`: one answer, 71 % right", "crowd", "crowd", supervision="crowd_answer"),
+    Row("`default`: average people's limbs", "limbs", "default",
+        ("--loss.limb-reference", "synthetic_mean", "--loss.limb-weight", "7")),
+    Row("the method before: labels and limbs", "ablation", "default", (*BEFORE, *SHORT)),
+    Row("labels and limbs, dropout 0.1, limb weight 10", "ablation", "default", (*PLAIN, *SHORT)),
+    Row("with turned poses", "ablation", "default", (*NO_SYNTHETIC, *SHORT)),
+    Row("with synthetic motion", "ablation", "default", (*NO_TURN, *SHORT)),
+    Row("with both: `default`", "ablation", "default", SHORT),
+    Row("the same without rolled and tilted cameras", "ablation", "default",
+        (*SHORT, "--rolled", "0", "--synthetic.tilted", "0")),
+    Row("the same, dropout 0.25", "ablation", "default", (*SHORT, "--network.dropout", "0.25")),
+    Row("the same, limb weight 20", "ablation", "default", (*SHORT, "--loss.limb-weight", "20")),
+    Row("the same, 512 features, two blocks", "ablation", "default",
+        (*SHORT, "--network.width", "512", "--network.blocks", "2")),
+    Row("no labels: synthetic motion and turned poses", "ablation", "default", (*SHORT, "--loss.order", "none")),
+    Row("`ceiling`, as long", "ablation", "ceiling", SHORT, **WITH_3D),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Train and measure every row of the table."""
+    """Train and measure every row of the tables."""
 
     data: Path
     """Folder of the CMU benchmark."""
     out: Path = Path("runs/cmu")
     """Folder of the runs."""
-    seed: int = 0
-    """Seed of every run."""
+    split: Literal["val", "test"] = "val"
+    """What is measured on."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of every run."""
+    groups: tuple[str, ...] = ("main", "crowd", "limbs", "ablation")
+    """Tables to make."""
     only: str = ""
     """Only rows whose name contains this."""
 
@@ -72,42 +117,70 @@ def run(*command: str) -> float:
     return time.perf_counter() - started
 
 
-def measure(row: Row, arguments: Arguments) -> dict[str, object]:
+def folder_name(row: Row, seed: int) -> str:
+    """A folder for a run."""
+    words = "".join(letter if letter.isalnum() else " " for letter in row.name).split()
+    return "_".join([row.group, *words, f"seed{seed}"])
+
+
+def measure(row: Row, seed: int, arguments: Arguments) -> dict[str, Any]:
     """Train and evaluate one row, or read what it gave before."""
-    folder = arguments.out / f"{row.name.replace(',', '').replace(chr(39), '').replace(' ', '_')}_seed{arguments.seed}"
-    if (folder / "test.json").exists():
-        return dict(json.loads((folder / "test.json").read_text("utf-8")))
-    data, labels = arguments.data / row.data, row.supervision
-    if row.data == "synthetic":
-        data = arguments.out / "synthetic.npz"
-        labels = str(data.with_suffix(".labels.parquet"))
-        if not data.exists():
-            run("data", "synthetic", str(data), *SYNTHETIC)
-    flags = ["--preset", row.preset, "--epochs", str(row.epochs), "--seed", str(arguments.seed)]
-    if row.supervision != "3D":
-        flags += ["--labels", labels]
-    if (folder / "checkpoint.safetensors").exists():
-        flags += ["--resume"]
-    val = str(arguments.data / "val.npz")
-    seconds = run("train", "--data", str(data), "--val", val, *flags, "--out", str(folder))
-    weights = str(folder / "weights.safetensors")
-    for split in ("val", "test"):
-        run("evaluate", "--weights", weights, "--data", str(arguments.data / f"{split}.npz"), "--json",
-            str(folder / f"{split}.json"))  # fmt: skip
-    report = {**json.loads((folder / "test.json").read_text("utf-8")), "train_seconds": seconds}
-    write_text(folder / "test.json", json.dumps(report, indent=2))
-    return report
+    folder = arguments.out / folder_name(row, seed)
+    weights, report = folder / "weights.safetensors", folder / f"{arguments.split}.json"
+    if not weights.exists():
+        flags = ["--preset", row.preset, *row.flags, "--seed", str(seed)]
+        if row.supervision != "3D":
+            flags += ["--labels", row.supervision]
+        if (folder / "checkpoint.safetensors").exists():
+            flags += ["--resume"]
+        data, val = str(arguments.data / row.data), str(arguments.data / "val.npz")
+        took = run("train", "--data", data, "--val", val, *flags, "--out", str(folder))
+        write_text(folder / "seconds.json", json.dumps(took))
+    if not report.exists():
+        data = str(arguments.data / f"{arguments.split}.npz")
+        run("evaluate", "--weights", str(weights), "--data", data, *CHIN_AND_HEAD, "--json", str(report))
+    parameters = sum(parameter.numel() for parameter in load(weights).network.parameters())
+    seconds = folder / "seconds.json"
+    return {
+        **json.loads(report.read_text("utf-8")),
+        "parameters": parameters,
+        "seconds": json.loads(seconds.read_text("utf-8")) if seconds.exists() else None,
+    }
+
+
+def table(rows: list[Row], runs: dict[str, list[dict[str, Any]]]) -> str:
+    """Markdown: means over seeds, and for the first measure the standard deviation."""
+    head = ("PA-MPJPE, mm", "without chin, head", "N-MPJPE", "MPJPE", "order right, > 100 mm", "limb proportions")
+    lines = [f"| | {' | '.join(head)} | seeds | parameters | trained in |", "|---" * (len(head) + 4) + "|"]
+    for row in rows:
+        seeds = runs[row.name]
+        means = [statistics.mean(seed[name] for seed in seeds) for name in MEASURES]
+        cells = [f"{value:.1f}" if value > 1 else f"{value:.3f}" for value in means]
+        if len(seeds) > 1:
+            cells[0] += f" ± {statistics.stdev(seed[MEASURES[0]] for seed in seeds):.1f}"
+        times = [seed["seconds"] for seed in seeds if seed["seconds"]]
+        minutes = f"{statistics.median(times) / 60:.0f} min" if times else "not measured"
+        millions = f"{seeds[0]['parameters'] / 1e6:.2f} M"
+        lines.append(f"| {row.name} | {' | '.join(cells)} | {len(seeds)} | {millions} | {minutes} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Measure all rows and print the table."""
+    """Measure all rows and print the tables."""
     arguments = tyro.cli(Arguments)
-    reports = {row.name: measure(row, arguments) for row in ROWS if arguments.only in row.name}
-    table = report_markdown(reports)
-    write_text(arguments.out / f"table_seed{arguments.seed}.md", table)
-    print(table)
-    for name, report in reports.items():
-        print(f"{name}: trained in {report.get('train_seconds', float('nan')):.0f} s")
+    for group in arguments.groups:
+        rows = [row for row in ROWS if row.group == group and arguments.only in row.name]
+        if not rows:
+            continue
+        # Seed by seed: an unfinished study has whole tables of fewer seeds.
+        runs: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
+        for seed in arguments.seeds:
+            for row in rows:
+                runs[row.name].append(measure(row, seed, arguments))
+        text = table(rows, runs)
+        write_text(arguments.out / f"{group}_{arguments.split}.md", text)
+        write_text(arguments.out / f"{group}_{arguments.split}.json", json.dumps(runs, indent=1) + "\n")
+        print(text)
 
 
 if __name__ == "__main__":
