@@ -270,7 +270,7 @@ def test_the_command_line_tunes_and_measures(
     assert 0 < report["order_error"] < 0.5
     assert "in the wrong order" in capsys.readouterr().out
     assert main(["evaluate", *files, "--weights", weights, "--figure", str(tmp_path / "a.png")]) == 2
-    assert main(["train", *files, *out, "--init", start, "--skeleton", "lsp14"]) == 2
+    assert main(["train", *files, *out, "--preset", "paper", "--init", start, "--skeleton", "lsp14"]) == 2
     assert "the weights of --init are for h36m17" in capsys.readouterr().err
 
 
