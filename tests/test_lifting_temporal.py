@@ -138,6 +138,15 @@ def test_frames_without_a_person_are_missing_and_spoil_nothing(lifter: Lifter, c
     assert (np.isnan(lifted.root_position).all(axis=1) == gone).all()
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_half_a_person_without_a_root_is_nobody(lifter: Lifter, clip: PoseSet, causal: bool) -> None:
+    keypoints = np.array(clip.keypoints)
+    keypoints[12, SKELETON.root_index] = np.nan
+    half = lifter.lift_poses(dataclasses.replace(clip, keypoints=keypoints), causal=causal).joints
+    nobody = lifter.lift_poses(without(clip, 12), causal=causal).joints
+    assert np.allclose(half, nobody, atol=0.02, equal_nan=True)
+
+
 def test_rows_that_are_not_there_are_frames_without_a_person(lifter: Lifter, clip: PoseSet) -> None:
     rows = np.setdiff1d(np.arange(30), [9, 10, 11])
     absent = lifter.lift_poses(clip.select(rows)).joints

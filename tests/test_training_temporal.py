@@ -195,6 +195,8 @@ def test_what_does_not_fit_is_refused(poses: PoseSet, labels: RelativeLabels) ->
         train(random_lifter(), poses.remap("lsp14"))
     with pytest.raises(InputError, match="joints"):
         SequenceData.of(dataclasses.replace(poses, joints=None), None, device=CPU, joints=True)
+    with pytest.raises(InputError, match="3D"):
+        TemporalTrainingConfig(loss=LossConfig(joints="l1"))
     for wrong in ({"steps": 0}, {"frames": 10}, {"causal": 1.5}, {"exact": -0.1}, {"steady_weight": float("nan")}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             TemporalTrainingConfig(**wrong)

@@ -163,14 +163,14 @@ class TemporalNetwork(nn.Module):
         nobody = torch.arange(2 * joints, dtype=slopes.dtype, device=slopes.device).reshape(joints, 2) / joints
         slopes = torch.where(there[:, None, None], slopes, nobody)
         view = TurnedView.of(slopes, root)
-        known = _timed(there, shape)
+        known, seen = _timed(there, shape), _timed(seen & there[:, None], shape)
 
-        x = self.ray_entry(self._seen(view, slopes, seen & there[:, None], known, step))
+        x = self.ray_entry(self._seen(view, slopes, seen, known, step))
         for block in self.ray_blocks:
             x = block(x, causal=causal)
         output = self.correction * self.ray_head(x).float().reshape(*shape, joints, -1)
         timed = _timed(slopes, shape)
-        slopes = timed + self._filtered(timed, output[..., 2:], _timed(seen, shape), causal=causal)
+        slopes = timed + self._filtered(timed, output[..., 2:], seen, causal=causal)
         slopes = slopes + output[..., :2] * _timed(view.size, shape)[..., None, None]
 
         view = TurnedView.of(slopes.flatten(0, 1), root)
@@ -205,13 +205,13 @@ class TemporalNetwork(nn.Module):
     def _seen(self, view: TurnedView, slopes: Tensor, seen: Tensor, there: Tensor, step: Tensor) -> Tensor:
         """(B, T, 5J + 2): the rays of each frame and how they changed; zero where nobody is there (B, T)."""
         log_step = (step.clamp(self.fastest, self.slowest) * 15).log()[:, None, None].expand(*there.shape, 1)
-        rays, present = _timed(slopes, there.shape), _timed(seen, there.shape)
+        rays = _timed(slopes, there.shape)
         # In tenths of the person's size; the cap is far beyond movement between frames.
         change = (rays[:, 1:] - rays[:, :-1]) / (self.correction * _timed(view.size, there.shape)[:, 1:, None, None])
-        change = torch.where((present[:, 1:] & present[:, :-1])[..., None], change.clamp(-10, 10), 0.0)
+        change = torch.where((seen[:, 1:] & seen[:, :-1])[..., None], change.clamp(-10, 10), 0.0)
         change = nn.functional.pad(change, (0, 0, 0, 0, 1, 0)).flatten(2)
         offsets = _timed(view.offsets().flatten(1), there.shape)
-        features = torch.cat([offsets, change, present.float(), log_step, torch.ones_like(log_step)], dim=-1)
+        features = torch.cat([offsets, change, seen.float(), log_step, torch.ones_like(log_step)], dim=-1)
         return torch.where(there[..., None], features, 0.0)
 
     def _filtered(self, values: Tensor, weights: Tensor, seen: Tensor, *, causal: bool) -> Tensor:

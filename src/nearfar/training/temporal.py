@@ -95,6 +95,8 @@ class TemporalTrainingConfig:
         for name, least in (("steps", 1), ("frames", max(WINDOWS)), ("synthetic_moments", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: expected a whole number of at least {least}, got {getattr(self, name)}")
+        if self.loss.needs_joints:
+            raise InputError("loss: training through time looks at no 3D joints of the data")
         for name in ("causal", "exact"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name}: expected a share within 0..1, got {getattr(self, name)}")
