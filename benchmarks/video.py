@@ -53,9 +53,8 @@ COLOURS = {
     "truth": "black", "single frames": "0.6", "one-euro": "tab:orange", "Savitzky-Golay": "tab:green",
     "temporal, causal": "tab:purple", "temporal, offline": "tab:blue",
 }  # fmt: skip
-JOINT = "right_wrist"
 SHOWN = "5 px"
-"""The joint, and the condition, of the figure of depth over time."""
+"""The condition of the figure of depth over time."""
 
 Reports = dict[str, list[dict[str, Any]]]
 """Reports of `evaluate_sequences` by method."""
@@ -148,16 +147,17 @@ def draw_tradeoff(tuning: dict[str, Reports], path: Path) -> None:
 
 
 def draw_depth(lifted: dict[str, PoseSet], truth: PoseSet, path: Path) -> None:
-    """Depth of a wrist relative to the root over some seconds, and the error of each method over the same time.
+    """Depth of a joint relative to the root over some seconds, and the error of each method over the same time.
 
-    The clip is the one of median error, frame by frame, among those of four seconds or more.
+    The clip is the one of median error, frame by frame, among those of four seconds or more; the joint that which moves
+    most in depth.
     """
     errors = joint_errors(lifted["single frames"].joints, root_relative(truth.joints, truth.skeleton)).mean(axis=-1)
     long = sorted((clip for clip in clips(truth) if clip.time[-1] >= 4), key=lambda c: np.nanmean(errors[c.rows]))
     clip = long[len(long) // 2]
     rows, seconds = clip.rows[:90], clip.time[:90]
-    joint, root = truth.skeleton.index(JOINT), truth.skeleton.root_index
-    true = truth.joints[rows] - truth.joints[rows][:, [root]]
+    true = root_relative(truth.joints[rows], truth.skeleton)
+    joint = int(np.argmax(true[..., 2].std(axis=0)))
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 5.4), sharex=True, layout="constrained")
     above.plot(seconds, true[:, joint, 2], color="black", linewidth=2.2, label="truth")
     for name, poses in lifted.items():
@@ -170,9 +170,9 @@ def draw_depth(lifted: dict[str, PoseSet], truth: PoseSet, path: Path) -> None:
         }
         above.plot(seconds, poses.joints[rows, joint, 2], **style)
         below.plot(seconds, np.linalg.norm(poses.joints[rows] - true, axis=-1).mean(axis=1), **style)
-    above.set_ylabel(f"depth of the {JOINT.replace('_', ' ')}, mm")
+    above.set_ylabel(f"depth of the {truth.skeleton.joints[joint].replace('_', ' ')}, mm")
     below.set(xlabel="time, s", ylabel="MPJPE, mm", ylim=(0, None))
-    above.legend(fontsize=8, ncols=3)
+    figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", fontsize=8, ncols=6)
     for axis in (above, below):
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
