@@ -315,7 +315,7 @@ def _robust(config: TrainingConfig) -> TrainingConfig:
 
 PRESETS: dict[str, TrainingConfig] = {
     "default": _DEFAULT,
-    "crowd": dataclasses.replace(_DEFAULT, loss=LossConfig(order_weight=12.0, order_scale=150.0)),
+    "crowd": dataclasses.replace(_DEFAULT, loss=LossConfig(order_weight=3.0, order_scale=150.0)),
     "ceiling": _CEILING,
     "paper": _PAPER,
     "supervised": _SUPERVISED,
