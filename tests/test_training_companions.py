@@ -57,7 +57,10 @@ def test_dropout_keeps_the_mean_and_drops_its_share(p: float) -> None:
 
 
 def test_turned_poses_are_the_lifted_ones_seen_by_another_camera(poses: PoseSet) -> None:
-    teacher, batch = Teacher(network(poses), TurnConfig(weight=1.0)), batch_of(poses)
+    made, batch = network(poses), batch_of(poses)
+    with torch.no_grad():
+        made.head.weight.mul_(0.3)  # nobody so deep that a turn puts part of them beside the camera
+    teacher = Teacher(made, TurnConfig(weight=1.0))
     batch.pixels[5, 3] = torch.nan
     lifted = teacher.network.lift(batch.pixels, batch.intrinsics)
     turned = teacher.turned(batch, torch.Generator().manual_seed(1))
@@ -65,6 +68,7 @@ def test_turned_poses_are_the_lifted_ones_seen_by_another_camera(poses: PoseSet)
     assert lifted.root is not None
     there = torch.isfinite(turned.joints).all(-1).all(-1)
     assert there.float().mean() > 0.9
+    assert len(there) == len(batch.pixels)
     # The same shape, in another attitude.
     torch.testing.assert_close(
         torch.cdist(turned.joints[there], turned.joints[there]),
@@ -80,6 +84,18 @@ def test_turned_poses_are_the_lifted_ones_seen_by_another_camera(poses: PoseSet)
     torch.testing.assert_close(turned.keypoints, seen, equal_nan=True)
     assert torch.isnan(turned.keypoints[5, 3]).all()
     assert torch.isnan(turned.joints[5, 3]).all()
+
+
+def test_poses_that_a_turn_would_put_beside_the_camera_are_left_out(poses: PoseSet) -> None:
+    made = network(poses)
+    with torch.no_grad():
+        made.head.weight.mul_(30.0)  # metres deep
+    batch = batch_of(poses)
+    turned = Teacher(made, TurnConfig(weight=1.0)).turned(batch, torch.Generator().manual_seed(1))
+    assert turned.joints is not None
+    assert 0 < len(turned.joints) < len(batch.pixels)
+    assert torch.isfinite(turned.joints).all()
+    assert torch.isfinite(turned.keypoints).all()
 
 
 def test_the_teacher_follows_the_network(poses: PoseSet) -> None:

@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 NOISE = DetectorNoise(share=0.1, jumps=0.1, limb_swaps=0.02, missing=0.1, cuts=0.1)
 ROBUST = TrainingConfig(
     network=NetworkConfig(width=128, dropout=0.0, correct_rays=True),
-    loss=LossConfig(reprojection="rays", reprojection_weight=0.2),
+    loss=LossConfig(limb_weight=20.0, reprojection="rays", reprojection_weight=0.2),
     optimiser=OptimiserConfig(learning_rate=3e-3),
     detector_noise=NOISE,
     epochs=20,

@@ -102,7 +102,7 @@ class Teacher:
         """The poses of a batch as the teacher lifts them, each seen by another camera as far away.
 
         The camera goes round the person by a random angle about the image's vertical and is tilted a little. Missing
-        joints stay missing.
+        joints stay missing; poses of which another joint would be beside the camera are left out.
         """
         with torch.no_grad():
             lifted = self.network.lift(batch.pixels, batch.intrinsics)
@@ -110,7 +110,8 @@ class Teacher:
             lifted = lifted._replace(joints=torch.where(missing, torch.nan, lifted.joints))
             turns = random_turns(len(batch.pixels), self.config.tilt, generator)
             keypoints, joints = turned_view(lifted, turns, batch.intrinsics)
-        return _batch(keypoints, batch.intrinsics, joints)
+            whole = (torch.isfinite(joints) | missing).flatten(1).all(1)
+        return _batch(keypoints[whole], batch.intrinsics[whole], joints[whole])
 
 
 def _tilted(

@@ -242,7 +242,7 @@ class _Run:
             companions["synthetic"] = self.synthetic.draw(self.config.synthetic.batch_size, generator)
         if self.teacher is not None and step >= self.config.turn.start * total:
             companions["turned"] = self.teacher.turned(batch, generator)
-        return companions
+        return {name: other for name, other in companions.items() if len(other.keypoints)}
 
     def _record(self, terms: Mapping[str, torch.Tensor], step: int, epoch: int, bar: Any) -> None:
         values = {name: float(value.detach()) for name, value in terms.items()}

@@ -72,7 +72,9 @@ class TemporalTrainingConfig:
     """
 
     network: TemporalConfig = field(default_factory=TemporalConfig)
-    loss: LossConfig = field(default_factory=lambda: LossConfig(reprojection="rays", reprojection_weight=0.1))
+    loss: LossConfig = field(
+        default_factory=lambda: LossConfig(limb_weight=20.0, reprojection="rays", reprojection_weight=0.1)
+    )
     steady_weight: float = 20.0
     synthetic_weight: float = 0.05
     velocity_weight: float = 0.2
