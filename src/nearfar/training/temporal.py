@@ -73,7 +73,7 @@ class TemporalTrainingConfig:
 
     network: TemporalConfig = field(default_factory=TemporalConfig)
     loss: LossConfig = field(
-        default_factory=lambda: LossConfig(limb_weight=20.0, reprojection="rays", reprojection_weight=0.1)
+        default_factory=lambda: LossConfig(limb_weight=3.0, reprojection="rays", reprojection_weight=0.1)
     )
     steady_weight: float = 20.0
     synthetic_weight: float = 0.05
