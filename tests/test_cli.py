@@ -193,7 +193,7 @@ def test_own_keypoints_and_labels_train_as_the_readme_says(tmp_path: Path) -> No
     rows = "".join(f"{i},neck,right_wrist,{1 if i % 2 else -1}\n" for i in range(len(poses)))
     (tmp_path / "answers.csv").write_text("pose,joint_a,joint_b,relation\n" + rows)
     start = ["train", "--data", str(tmp_path / "own.npz"), "--labels", str(tmp_path / "answers.csv")]
-    small = ["--loss.limb-reference", "average_person", "--epochs", "1", "--network.width", "16", "--batch-size", "16"]
+    small = ["--loss.limb-reference", "synthetic_mean", "--epochs", "1", "--network.width", "16", "--batch-size", "16"]
     assert main([*start, *small, "--out", str(tmp_path / "mine")]) == 0
     assert load(tmp_path / "mine" / "weights.safetensors").skeleton.name == "h36m17"
 
@@ -207,7 +207,7 @@ def test_poses_that_nothing_can_be_learnt_from_are_left_out(tmp_path: Path, caps
     rows = "".join(f"{i},neck,right_wrist,1\n{i},neck,left_wrist,-1\n" for i in range(20))
     (tmp_path / "answers.csv").write_text("pose,joint_a,joint_b,relation\n" + rows)
     start = ["train", "--data", str(tmp_path / "own.npz"), "--labels", str(tmp_path / "answers.csv")]
-    small = ["--loss.limb-reference", "average_person", "--epochs", "1", "--network.width", "16", "--batch-size", "8"]
+    small = ["--loss.limb-reference", "synthetic_mean", "--epochs", "1", "--network.width", "16", "--batch-size", "8"]
     assert main([*start, *small, "--out", str(tmp_path / "run")]) == 0
     told = capsys.readouterr().err
     assert "left out: 1 poses without mid_hip or with too few keypoints, and their 2 labels" in told
