@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from nearfar.labels import labels_from_joints, random_pairs
 from nearfar.lifting.network import Dropout, LiftingNetwork, build_network
 from nearfar.presets import LossConfig, NetworkConfig, SyntheticConfig, TrainingConfig, TurnConfig
 from nearfar.skeleton import Limb, Skeleton
+from nearfar.training import loop
 from nearfar.training.companions import SyntheticSamples, Teacher
 from nearfar.training.data import Batch, TrainingData
 
@@ -130,6 +132,37 @@ def test_synthetic_people_teach_no_other_animal() -> None:
     dog = Skeleton("dog", ("body", "nose", "tail"), "body", (Limb(0, 1), Limb(0, 2)), ())
     with pytest.raises(InputError, match=r"no skeleton 'dog'.*--synthetic.poses 0"):
         SyntheticSamples.of(SyntheticConfig(poses=10), dog, seed=0, steps=1, device=CPU)
+
+
+def test_a_single_label_is_said_to_be_too_few(poses: PoseSet, labels: RelativeLabels, tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, synthetic=SyntheticConfig(poses=10))
+    with pytest.raises(InputError, match="fewer than two poses to train on"):
+        train(poses, labels.select(slice(0, 1)), config, tmp_path / "run", progress=False, device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_with_a_teacher_resumes_bit_for_bit(
+    poses: PoseSet, labels: RelativeLabels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(
+        SMALL, synthetic=SyntheticConfig(poses=100, weight=0.1, batch_size=16), turn=TurnConfig(weight=0.1), rolled=0.1
+    )
+    whole = train(poses, labels, config, progress=False, device="cpu")
+    one_step = loop._Run._step
+
+    def stopped(run: loop._Run, batch: Batch, step: int, total: int) -> dict[str, torch.Tensor]:
+        if step == 9:  # in the second epoch, with turned poses
+            run._save(step)
+            raise KeyboardInterrupt
+        return one_step(run, batch, step, total)
+
+    monkeypatch.setattr(loop._Run, "_step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(poses, labels, config, tmp_path, progress=False, device="cpu")
+    monkeypatch.undo()
+    resumed = train(poses, labels, config, tmp_path, resume=True, progress=False, device="cpu")
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], value), name
 
 
 def test_the_teacher_needs_a_network_that_places_people() -> None:

@@ -193,6 +193,13 @@ def test_what_does_not_fit_is_refused(poses: PoseSet, labels: RelativeLabels) ->
         train(Lifter(build_network(NetworkConfig(head="relative", width=8), SKELETON)), poses)
     with pytest.raises(InputError, match="lsp14"):
         train(random_lifter(), poses.remap("lsp14"))
+    for useless, why in (
+        (dataclasses.replace(poses, time=None, frame_index=None), "needs clips"),
+        (dataclasses.replace(poses, joints=None), "joints in the camera's frame"),
+        (poses.remap("lsp14"), "lsp14"),
+    ):
+        with pytest.raises(InputError, match=f"validation through time: .*{why}"):
+            train_temporal(random_lifter(), poses, None, TINY, val=useless, device="cpu", progress=False)
     with pytest.raises(InputError, match="joints"):
         SequenceData.of(dataclasses.replace(poses, joints=None), None, device=CPU, joints=True)
     with pytest.raises(InputError, match="3D"):

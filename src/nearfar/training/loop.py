@@ -95,6 +95,9 @@ def train(
     if start is not None and poses.mean_limb_lengths is None:
         poses = dataclasses.replace(poses, mean_limb_lengths=start.mean_limb_lengths)
     data = TrainingData.of(poses, labels, config, place)
+    steps = config.epochs * data.steps(config.batch_size)
+    if not steps:
+        raise InputError("training: fewer than two poses to train on")
     reference = LimbReference.of(poses, config.loss, place)
     skeleton = poses.skeleton
     torch.manual_seed(config.seed)
@@ -112,7 +115,6 @@ def train(
     if start is not None:
         start.put(network, optimiser)
         network.fit_input_statistics(data.keypoints)
-    steps = config.epochs * data.steps(config.batch_size)
     synthetic = SyntheticSamples.of(config.synthetic, skeleton, config.seed, steps, place)
     teacher = Teacher(network, config.turn) if config.turn.weight else None
     folder = None if out is None else Path(out)
@@ -172,8 +174,6 @@ class _Run:
         val_labels: RelativeLabels | None,
     ) -> None:
         per_epoch = self.data.steps(self.config.batch_size)
-        if per_epoch == 0:
-            raise InputError("training: fewer than two poses to train on")
         total = per_epoch * self.config.epochs
         bar = tqdm(total=total, initial=step, unit="step", disable=not progress, dynamic_ncols=True)
         saved_at = time.monotonic()

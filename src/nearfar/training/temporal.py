@@ -139,6 +139,8 @@ def train_temporal(
         raise InputError(f"training through time needs a lifter of head ray_depth, not {single.config.head!r}")
     if poses.skeleton.joints != skeleton.joints:
         raise InputError(f"training through time: poses on {poses.skeleton.name!r}, lifter on {skeleton.name!r}")
+    if val is not None:
+        val = _measurable(val, skeleton)
     if poses.mean_limb_lengths is None and "mean_limb_lengths" in frames.card:
         poses = dataclasses.replace(poses, mean_limb_lengths=np.array(frames.card["mean_limb_lengths"]))
     if labels is None or not len(labels.sure()):
@@ -252,16 +254,22 @@ def _terms(
     return terms
 
 
+def _measurable(val: PoseSet, skeleton: Skeleton) -> PoseSet:
+    """Some of the clips of val; what cannot be measured is refused before the training, not half-way through it."""
+    found = clips(val)
+    if not found or val.keypoints is None or val.joints is None or val.frame == "world":
+        raise InputError("validation through time: needs clips with keypoints, and joints in the camera's frame")
+    if val.skeleton.joints != skeleton.joints:
+        raise InputError(f"validation through time: poses on {val.skeleton.name!r}, lifter on {skeleton.name!r}")
+    every = max(1, round(sum(len(clip.rows) for clip in found) / VAL_FRAMES))
+    return val.select(np.concatenate([clip.rows for clip in found[::every]]))
+
+
 def _validate(lifter: Lifter, val: PoseSet, step: int) -> None:
-    """Print how the lifter does on some of the clips of val."""
+    """Print how the lifter does on val."""
     if lifter.temporal is not None:
         lifter.temporal.eval()
-    found = clips(val)
-    most = np.cumsum([len(clip.rows) for clip in found])
-    every = max(1, round(most[-1] / VAL_FRAMES)) if found else 1
-    rows = np.concatenate([clip.rows for clip in found[::every]])
-    part = val.select(rows)
     for causal in (False, True):
-        report = evaluate_sequences(lifter.lift_poses(part, causal=causal), part)
+        report = evaluate_sequences(lifter.lift_poses(val, causal=causal), val)
         shown = f"PA-MPJPE {report['pa_mpjpe']:.2f} mm, acceleration error {report['acceleration_error']:.0f} mm/s²"
         tqdm.write(f"step {step}, {'causal' if causal else 'offline'}: {shown}", file=sys.stderr)
