@@ -272,6 +272,8 @@ def test_the_command_line_tunes_and_measures(
     assert main(["evaluate", *files, "--weights", weights, "--figure", str(tmp_path / "a.png")]) == 2
     assert main(["train", *files, *out, "--preset", "paper", "--init", start, "--skeleton", "lsp14"]) == 2
     assert "the weights of --init are for h36m17" in capsys.readouterr().err
+    assert main(["train", *files, *out, "--init", start]) == 2
+    assert "not a network of --preset default" in capsys.readouterr().err
 
 
 def test_few_labelled_poses_are_seen_again_among_others(poses: PoseSet, labels: RelativeLabels) -> None:

@@ -42,7 +42,8 @@ class Train:
     skeleton: str | None = None
     """Skeleton to remap the poses to; with --init it is that of the weights. Labels must be on it."""
     preset: str = "default"
-    """Configuration to start from: default, crowd, ceiling, paper or supervised; the flags below change it."""
+    """Configuration to start from: default, crowd, ceiling, paper, supervised, robust or robust_ceiling; the flags
+    below change it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
     resume: bool = False
@@ -140,11 +141,18 @@ def _card(poses: PoseSet, labels: RelativeLabels | None, preset: str) -> dict[st
 
 def main(argv: list[str]) -> None:
     """Parse and run; the preset decides the defaults of the other flags."""
-    start = preset(_value_of(argv, "--preset") or "default")
+    name = _value_of(argv, "--preset") or "default"
+    start = preset(name)
     if init := _value_of(argv, "--init"):
         from nearfar.training import initial_network
 
-        start = dataclasses.replace(start, network=initial_network(init)[0])
+        network = initial_network(init)[0]
+        try:
+            start = dataclasses.replace(start, network=network)
+        except InputError as error:
+            raise InputError(
+                f"--init {init}: not a network of --preset {name} ({error}): name the preset that it was trained with"
+            ) from None
     tyro.cli(
         Train,
         prog="nearfar train",
