@@ -281,7 +281,7 @@ def test_exactly_as_many_rows_as_asked_for(frames: int, views: int) -> None:
         ({"frames": 10, "seed": -1}, "seed"),
         ({"frames": 10, "fps": float("nan")}, "fps"),
         ({"frames": 10, "fps": "15"}, "fps"),
-        ({"frames": 10, "skeleton": "coco17"}, "no way to derive"),
+        ({"frames": 10, "skeleton": "coco17"}, "gives no skeleton 'coco17'"),
         ({"frames": 10, "skeleton": "h36m18"}, "no skeleton 'h36m18'"),
     ],
 )

@@ -115,7 +115,12 @@ def synthetic_poses(
     if not (isinstance(fps, int | float) and 1 <= fps <= 1000):
         raise InputError(f"synthetic poses: fps: expected 1 to 1000 frames a second, got {fps!r}")
     target = get_skeleton(skeleton)
-    mapping = remap(FULL, target)
+    try:
+        mapping = remap(FULL, target)
+    except InputError as error:
+        raise InputError(
+            f"synthetic motion is that of people, and gives no skeleton {target.name!r} ({error})"
+        ) from None
     lengths = clip_lengths(np.random.default_rng([seed, 0]), frames, fps)
     rows, j = frames * views, target.num_joints
     joints, keypoints = np.empty((rows, j, 3), np.float32), np.empty((rows, j, 2), np.float32)

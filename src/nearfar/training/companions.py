@@ -48,7 +48,7 @@ class SyntheticSamples:
         """Make them, no more than `steps` steps can show; None where the configuration wants none.
 
         Raises:
-            InputError: the skeleton is not a person's.
+            InputError: the skeleton is not one that synthetic people have.
         """
         if not (config.poses and config.weight):
             return None
@@ -56,10 +56,7 @@ class SyntheticSamples:
         try:
             poses = synthetic_poses(-(-rows // VIEWS), seed=seed % 2**32, views=VIEWS, fps=FPS, skeleton=skeleton)
         except InputError as error:
-            raise InputError(
-                f"synthetic motion is that of people, and gives no skeleton {skeleton.name!r} ({error}): "
-                "leave it out with --synthetic.poses 0"
-            ) from None
+            raise InputError(f"{error}: leave it out with --synthetic.poses 0") from None
         if poses.keypoints is None or poses.joints is None or poses.intrinsics is None:
             raise ValueError("synthetic poses come with keypoints, joints and intrinsics")
         rng = np.random.default_rng([seed, 3])
