@@ -29,7 +29,6 @@ from nearfar.errors import InputError
 from nearfar.evaluation import report_markdown
 from nearfar.files import write_text
 from nearfar.geometry import limb_lengths
-from nearfar.labels import RelativeLabels
 from nearfar.poses import PoseSet
 
 HALVES = ("first", "second")
@@ -72,14 +71,7 @@ def write_halves(data: Path, out: Path) -> None:
         part = dataclasses.replace(part, mean_limb_lengths=limb_lengths(part.joints, part.skeleton).mean(0, np.float64))
         part.save(out / f"{name}_3d.npz")
         dataclasses.replace(part, joints=None).save(out / f"{name}.npz")
-        _of_rows(labels, rows).save(out / f"{name}.labels.parquet")
-
-
-def _of_rows(labels: RelativeLabels, rows: npt.NDArray[np.bool_]) -> RelativeLabels:
-    """Labels of some poses, which are numbered anew."""
-    chosen = rows[labels.pose]
-    number = np.cumsum(rows) - 1
-    return dataclasses.replace(labels.select(chosen), pose=number[labels.pose[chosen]])
+        labels.of_poses(rows).save(out / f"{name}.labels.parquet")
 
 
 def run(*command: str) -> None:

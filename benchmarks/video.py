@@ -149,8 +149,8 @@ def draw_tradeoff(tuning: dict[str, Reports], path: Path) -> None:
 def draw_depth(lifted: dict[str, PoseSet], truth: PoseSet, path: Path) -> None:
     """Depth of a joint relative to the root over some seconds, and the error of each method over the same time.
 
-    The clip is the one of median error, frame by frame, among those of four seconds or more; the joint that which moves
-    most in depth.
+    The clip is the one of median error, frame by frame, among those of four seconds or more; the joint is the one that
+    moves most in depth.
     """
     errors = joint_errors(lifted["single frames"].joints, root_relative(truth.joints, truth.skeleton)).mean(axis=-1)
     long = sorted((clip for clip in clips(truth) if clip.time[-1] >= 4), key=lambda c: np.nanmean(errors[c.rows]))
