@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,14 +187,16 @@ def labels_needed(points: Mapping[str, Mapping[str, float]], error: float) -> fl
 
 
 def mean_curves(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean over seeds of every measure, and the spread of PA-MPJPE (half of largest less smallest)."""
+    """Mean over seeds of every measure, and the standard deviation of PA-MPJPE."""
     curves: dict[str, dict[str, dict[str, float]]] = {}
     for method, points in found[0].items():
         curves[method] = {}
         for percent in points:
             runs = [one[method][percent] for one in found]
+            errors = [run["pa_mpjpe"] for run in runs]
+            deviation = statistics.stdev(errors) if len(errors) > 1 else 0.0
             mean = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
-            curves[method][percent] = mean | {"spread": float(np.ptp([run["pa_mpjpe"] for run in runs])) / 2}
+            curves[method][percent] = mean | {"deviation": deviation}
     return curves
 
 
@@ -206,7 +209,7 @@ def markdown(curves: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         cells = []
         for points in curves.values():
             shown = f"{points[percent]['pa_mpjpe']:.1f}"
-            cells.append(f" {shown} ± {points[percent]['spread']:.1f} |" if point["spread"] else f" {shown} |")
+            cells.append(f" {shown} ± {points[percent]['deviation']:.1f} |" if point["deviation"] else f" {shown} |")
         lines.append(f"| {percent} % | {round(point['labels']):,} |" + "".join(cells))
     whole = first["100"]["pa_mpjpe"]
     lines += ["", "PA-MPJPE, mm. Labels for 1.05 of the error that all labels leave:", ""]
@@ -226,7 +229,7 @@ def figure(curves: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Any:
             ax.errorbar(
                 [point["labels"] for point in some],
                 [point["pa_mpjpe"] for point in some],
-                yerr=[point["spread"] for point in some],
+                yerr=[point["deviation"] for point in some],
                 color=colour,
                 marker="o",
                 markersize=4,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -129,9 +130,9 @@ def main(arguments: Arguments) -> None:
             continue
         runs = [measure(row, seed, arguments) for seed in arguments.seeds]
         mean = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
-        error, spread = mean["pa_mpjpe"], float(np.ptp([run["pa_mpjpe"] for run in runs])) / 2
+        error, errors = mean["pa_mpjpe"], [run["pa_mpjpe"] for run in runs]
         exact = error if row.answers == 0 else exact
-        shown = f"{error:.1f} ± {spread:.1f}" if len(runs) > 1 else f"{error:.1f}"
+        shown = f"{error:.1f} ± {statistics.stdev(errors):.1f}" if len(runs) > 1 else f"{error:.1f}"
         ratio = "–" if exact is None else f"{error / exact:.3f}"
         rest = f"{mean['n_mpjpe']:.1f} | {mean['relative_depth_accuracy']:.3f}"
         far = f"{mean['relative_depth_accuracy_100mm']:.3f}"

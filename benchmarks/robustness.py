@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ from nearfar.files import write_text
 from nearfar.keypoint_noise import DetectorNoise
 from nearfar.lifting import Lifter, load
 from nearfar.poses import PoseSet, with_field_of_view
-from nearfar.viewing.figures import CYCLE, house_style, new_figure, save_figure
+from nearfar.viewing.figures import house_style, new_figure, save_figure
+from nearfar.viewing.style import CYCLE
 
 Array = npt.NDArray[Any]
 Change = Callable[[PoseSet], PoseSet]
@@ -162,7 +164,7 @@ def main() -> None:
             runs.setdefault(name, {}).setdefault(row.key, []).append(measure(lifter, changed))
     means, spreads = (
         {name: {key: _over_seeds(seeds, what) for key, seeds in table.items()} for name, table in runs.items()}
-        for what in (np.mean, np.std)
+        for what in (np.mean, _deviation)
     )
     record = {"split": arguments.split, "poses": len(poses), "mean": means, "deviation": spreads, "runs": runs}
     write_text(arguments.out / "robustness.json", json.dumps(record, indent=1) + "\n")
@@ -266,6 +268,10 @@ def _named(text: str) -> tuple[str, str]:
 
 def _over_seeds(seeds: list[dict[str, float]], what: Callable[[list[float]], Any]) -> dict[str, float]:
     return {key: float(what([seed[key] for seed in seeds])) for key in seeds[0]}
+
+
+def _deviation(values: list[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 if __name__ == "__main__":

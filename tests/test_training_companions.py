@@ -189,6 +189,8 @@ def test_unlabelled_poses_take_part_where_asked(poses: PoseSet, labels: Relative
     assert labelled == 50
     with pytest.raises(InputError, match="unlabelled: where each label is a sample"):
         dataclasses.replace(config, labels_used="each")
+    with pytest.raises(InputError, match="unlabelled: no term but the order"):
+        dataclasses.replace(config, loss=LossConfig(limbs="none"))
 
 
 def test_unlabelled_poses_that_cannot_be_learnt_from_stay_out(poses: PoseSet, labels: RelativeLabels) -> None:

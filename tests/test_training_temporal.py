@@ -204,6 +204,8 @@ def test_what_does_not_fit_is_refused(poses: PoseSet, labels: RelativeLabels) ->
         SequenceData.of(dataclasses.replace(poses, joints=None), None, device=CPU, joints=True)
     with pytest.raises(InputError, match="3D"):
         TemporalTrainingConfig(loss=LossConfig(joints="l1"))
+    with pytest.raises(InputError, match="the relative head's"):
+        TemporalTrainingConfig(loss=LossConfig(reprojection="scaled_orthographic"))
     for wrong in ({"steps": 0}, {"frames": 10}, {"causal": 1.5}, {"exact": -0.1}, {"steady_weight": float("nan")}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             TemporalTrainingConfig(**wrong)

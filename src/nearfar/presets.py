@@ -191,7 +191,8 @@ class TrainingConfig:
             exact; the others draw a factor, uniform in 0..1, on all amounts and probabilities.
         missing_joints: probability that a joint other than the root is hidden from the network, drawn anew each time.
         input_noise: noise on the keypoints, in pixels, drawn once before training (PAPER.md 4 and 5).
-        input_dropout: probability that a joint is hidden, drawn once before training (PAPER.md 4).
+        input_dropout: probability that a joint is hidden, drawn once before training (PAPER.md 4); turned poses
+            are not hidden.
         data_share: share of the poses to train on, drawn once; statistics come from all of them (PAPER.md 4).
         labels_used: of several labels of a pose, "one" drawn anew each epoch (the paper's on Human3.6M), "all" at once,
             or "each" as a sample of its own (the paper's on LSP).
@@ -248,6 +249,8 @@ class TrainingConfig:
             raise InputError(f"turn.weight needs network.head ray_depth, which places people; got {self.network.head}")
         if self.unlabelled and self.labels_used == "each":
             raise InputError("unlabelled: where each label is a sample (labels_used each), poses without one cannot be")
+        if self.unlabelled and loss.limbs == loss.reprojection == loss.joints == "none":
+            raise InputError("unlabelled: no term but the order of labels; nothing is learnt from poses without one")
 
 
 def _check(

@@ -97,6 +97,10 @@ class TemporalTrainingConfig:
         for name, least in (("steps", 1), ("frames", max(WINDOWS)), ("synthetic_moments", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: expected a whole number of at least {least}, got {getattr(self, name)}")
+        if self.loss.reprojection not in {"none", "rays"}:
+            raise InputError(
+                f"loss.reprojection {self.loss.reprojection} is the relative head's; expected none or rays"
+            )
         if self.loss.needs_joints:
             raise InputError("loss: training through time looks at no 3D joints of the data")
         for name in ("causal", "exact"):
