@@ -75,7 +75,7 @@ class Demo:
         import numpy as np
 
         from nearfar.labels import labels_from_joints, random_pairs
-        from nearfar.presets import preset
+        from nearfar.presets import SyntheticConfig, preset
         from nearfar.synthetic import synthetic_poses
         from nearfar.training import train
 
@@ -85,7 +85,10 @@ class Demo:
         lifters = {}
         for name, configuration in ((LABELS, "default"), (FULL, "ceiling")):
             print(f"training from {name} ...", flush=True)
-            config = dataclasses.replace(preset(configuration), epochs=self.epochs, seed=self.seed)
+            # No synthetic people besides: they are the ones that this is about.
+            config = dataclasses.replace(
+                preset(configuration), synthetic=SyntheticConfig(), epochs=self.epochs, seed=self.seed
+            )
             # The labels-only run is not even given the joints.
             seen = poses if name == FULL else dataclasses.replace(poses, joints=None)
             lifters[name] = train(seen, None if name == FULL else labels, config)
