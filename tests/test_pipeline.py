@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from itertools import islice
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import nearfar
-from nearfar import InputError, PoseSet
+from nearfar import InputError, PoseSet, load
 from nearfar.camera import project
 from nearfar.media import VideoWriter, read_frames
 from nearfar.metrics import limb_length_variation
@@ -46,6 +47,12 @@ def test_a_real_video(clip: Path, tmp_path: Path) -> None:
     height = poses.joints[found, ankle, 1] - poses.joints[found, head, 1]
     assert (height > 1000).mean() > 0.95  # upright: the head is above the ankle by more than a metre
     reprojected = project(poses.joints + poses.root_position[:, None], poses.intrinsics)
+    moved = np.abs(reprojected - poses.keypoints)
+    # What jitters is steadied; single frames reproject exactly.
+    assert 0.1 < np.nanmedian(moved) < 2
+    assert np.nanpercentile(moved, 99) < 15
+    single = load("default").lift_poses(dataclasses.replace(poses, joints=None, root_position=None))
+    reprojected = project(single.joints + single.root_position[:, None], single.intrinsics)
     assert np.nanmax(np.abs(reprojected - poses.keypoints)) < 0.5
     for person in (0, 1):
         assert np.median(limb_length_variation(poses.joints[poses.person == person], poses.skeleton)) < 0.15
