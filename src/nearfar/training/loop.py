@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import signal
 import sys
@@ -25,21 +24,20 @@ from tqdm import tqdm
 
 from nearfar.errors import InputError
 from nearfar.evaluation import check_validation, evaluate_network, order_accuracy
-from nearfar.files import write_text
 from nearfar.labels import RelativeLabels
 from nearfar.lifting.lifter import Lifter, resolve_device
 from nearfar.lifting.network import LiftingNetwork, build_network
 from nearfar.losses import joint_l1_loss
 from nearfar.poses import PoseSet
 from nearfar.presets import OptimiserConfig, TrainingConfig
-from nearfar.skeleton import Skeleton
 from nearfar.training.augment import augment
-from nearfar.training.checkpoint import load_checkpoint, optimiser_steps, read_progress, save_checkpoint
+from nearfar.training.checkpoint import optimiser_steps, save_checkpoint
 from nearfar.training.companions import SyntheticSamples, Teacher
 from nearfar.training.data import Batch, TrainingData
 from nearfar.training.initial import read_start
 from nearfar.training.log import RunLog
 from nearfar.training.objective import LimbReference, objective
+from nearfar.training.run_folder import fingerprint_of, open_run_folder, starting_step
 
 __all__ = ["train"]
 
@@ -118,9 +116,9 @@ def train(
     synthetic = SyntheticSamples.of(config.synthetic, skeleton, config.seed, steps, place)
     teacher = Teacher(network, config.turn) if config.turn.weight else None
     folder = None if out is None else Path(out)
-    fingerprint = _fingerprint(data, reference, skeleton)
-    with _run_folder(folder):
-        step = _start(folder, network, teacher, optimiser, config, fingerprint, resume=resume)
+    fingerprint = fingerprint_of(data, reference, skeleton)
+    with open_run_folder(folder):
+        step = starting_step(folder, _modules(network, teacher), optimiser, config, fingerprint, resume=resume)
         carried = optimiser_steps(optimiser) - step
         with RunLog(folder, step) as log:
             run = _Run(
@@ -334,69 +332,3 @@ def _postponed_interrupt() -> Iterator[threading.Event]:
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _fingerprint(data: TrainingData, reference: LimbReference | None, skeleton: Skeleton) -> str:
-    """A digest of everything that is trained on, to refuse resuming on other data."""
-    digest = hashlib.blake2b(json.dumps(skeleton.to_dict()).encode(), digest_size=16)
-    lengths = None if reference is None else reference.lengths
-    for tensor in (data.keypoints, data.intrinsics, data.joints, data.pair, data.relation, data.first_label, lengths):
-        if tensor is not None:
-            digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _start(
-    folder: Path | None,
-    network: LiftingNetwork,
-    teacher: Teacher | None,
-    optimiser: torch.optim.Optimizer,
-    config: TrainingConfig,
-    fingerprint: str,
-    *,
-    resume: bool,
-) -> int:
-    """The step to begin with: 0 in a new folder, or where the checkpoint left off."""
-    if folder is None:
-        if resume:
-            raise InputError("nothing to resume: no output folder was given")
-        return 0
-    path = folder / "checkpoint.safetensors"
-    if not path.exists():
-        write_text(folder / "config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-        return 0
-    if not resume:
-        raise InputError(f"{folder}: holds a training run already; continue it with --resume, or choose another --out")
-    progress = read_progress(path)
-    if progress.data != fingerprint:
-        raise InputError(f"{folder}: that run trains on other data; resume it with the same --data and --labels")
-    mine = json.loads(json.dumps(dataclasses.asdict(config)))
-    if changed := sorted(key for key in mine if mine[key] != progress.config.get(key)):
-        raise InputError(f"{folder}: that run has another configuration (different: {', '.join(changed)})")
-    load_checkpoint(path, _modules(network, teacher), optimiser)
-    return progress.step
-
-
-@contextmanager
-def _run_folder(folder: Path | None) -> Iterator[None]:
-    """Make the folder, and keep other processes from training in it at the same time."""
-    if folder is None:
-        yield
-        return
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: no lock
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot write ({error.strerror})") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{folder}: another process is training there") from None
-        yield

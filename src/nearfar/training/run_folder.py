@@ -1,0 +1,87 @@
+"""The folder of a run: one process at a time, one configuration, one set of data; begun or continued."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from nearfar.errors import InputError
+from nearfar.files import write_text
+from nearfar.presets import TrainingConfig
+from nearfar.skeleton import Skeleton
+from nearfar.training.checkpoint import load_checkpoint, read_progress
+from nearfar.training.data import TrainingData
+from nearfar.training.objective import LimbReference
+
+__all__ = ["fingerprint_of", "open_run_folder", "starting_step"]
+
+
+def fingerprint_of(data: TrainingData, reference: LimbReference | None, skeleton: Skeleton) -> str:
+    """A digest of everything that is trained on, to refuse resuming on other data."""
+    digest = hashlib.blake2b(json.dumps(skeleton.to_dict()).encode(), digest_size=16)
+    lengths = None if reference is None else reference.lengths
+    for tensor in (data.keypoints, data.intrinsics, data.joints, data.pair, data.relation, data.first_label, lengths):
+        if tensor is not None:
+            digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def starting_step(
+    folder: Path | None,
+    modules: Mapping[str, torch.nn.Module],
+    optimiser: torch.optim.Optimizer,
+    config: TrainingConfig,
+    fingerprint: str,
+    *,
+    resume: bool,
+) -> int:
+    """The step to begin with: 0 in a new folder, or where the checkpoint left off."""
+    if folder is None:
+        if resume:
+            raise InputError("nothing to resume: no output folder was given")
+        return 0
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        write_text(folder / "config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+        return 0
+    if not resume:
+        raise InputError(f"{folder}: holds a training run already; continue it with --resume, or choose another --out")
+    progress = read_progress(path)
+    if progress.data != fingerprint:
+        raise InputError(f"{folder}: that run trains on other data; resume it with the same --data and --labels")
+    mine = json.loads(json.dumps(dataclasses.asdict(config)))
+    if changed := sorted(key for key in mine if mine[key] != progress.config.get(key)):
+        raise InputError(f"{folder}: that run has another configuration (different: {', '.join(changed)})")
+    load_checkpoint(path, modules, optimiser)
+    return progress.step
+
+
+@contextmanager
+def open_run_folder(folder: Path | None) -> Iterator[None]:
+    """Make the folder, and keep other processes from training in it at the same time."""
+    if folder is None:
+        yield
+        return
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: no lock
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot write ({error.strerror})") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: another process is training there") from None
+        yield
