@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "lift": "lift images, videos or keypoints to 3D",
     "view": "make the 3D viewer (one HTML file) of poses",
+    "export": "write poses as files that other programs open",
     "train": "train a lifter from relative depth labels, or from 3D",
     "train-video": "train a lifter of clips around a lifter of single frames",
     "evaluate": "measure a lifter against 3D truth",

@@ -7,10 +7,11 @@ docs/formats.md. Numbers are written with as many digits as it takes to read the
 from nearfar.tables.crowdkit import read_crowdkit_csv, write_crowdkit_csv
 from nearfar.tables.labels import read_labels_csv, read_labels_json, write_labels_csv, write_labels_json
 from nearfar.tables.labels_jsonl import iter_labels_jsonl, read_labels_jsonl, write_labels_jsonl
-from nearfar.tables.poses import read_poses_csv, read_poses_json, write_poses_csv, write_poses_json
+from nearfar.tables.poses import pose_columns, read_poses_csv, read_poses_json, write_poses_csv, write_poses_json
 
 __all__ = [
     "iter_labels_jsonl",
+    "pose_columns",
     "read_crowdkit_csv",
     "read_labels_csv",
     "read_labels_json",

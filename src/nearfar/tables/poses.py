@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from nearfar.tables.table import SkeletonLike, Table, cells, open_json, plain, w
 __all__ = [
     "is_poses_csv",
     "is_poses_json",
+    "pose_columns",
     "poses_from_json",
     "read_poses_csv",
     "read_poses_json",
@@ -46,6 +46,28 @@ _JOINT_COLUMNS = {
 _WHOLE_NUMBERS = ("person", "frame_index", "image_size")
 
 
+def pose_columns(poses: PoseSet) -> dict[str, Array | Category]:
+    """The table of `write_poses_csv` as typed columns of N·J rows each: numbers, NaN where missing, and names."""
+    n, j = len(poses), poses.skeleton.num_joints
+    columns: dict[str, Array | Category] = {"skeleton": _same(poses.skeleton.name, n * j)}
+    if poses.joints is not None:
+        columns["coordinates"] = _same(poses.frame, n * j)
+    columns["pose"] = np.repeat(np.arange(n), j)
+    for name in _CATEGORIES:
+        if (category := getattr(poses, name)) is not None:
+            columns[name] = Category(np.repeat(category.codes, j), category.names)
+    for name, parts in _POSE_COLUMNS.items():
+        if (array := getattr(poses, name)) is not None:
+            for part, values in zip(parts, np.reshape(array, (n, len(parts))).T, strict=True):
+                columns[part] = np.repeat(values, j)
+    columns["joint"] = Category(np.tile(np.arange(j), n), poses.skeleton.joints)
+    for name, parts in _JOINT_COLUMNS.items():
+        if (array := getattr(poses, name)) is not None:
+            for part, values in zip(parts, np.reshape(_as_numbers(array), (n * j, len(parts))).T, strict=True):
+                columns[part] = values
+    return columns
+
+
 def write_poses_csv(poses: PoseSet, path: str | Path) -> None:
     """Write a table with one row a pose and joint, whole or not at all.
 
@@ -57,24 +79,14 @@ def write_poses_csv(poses: PoseSet, path: str | Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    n, j = len(poses), poses.skeleton.num_joints
-    columns: dict[str, Sequence[str]] = {"skeleton": [poses.skeleton.name] * (n * j)}
-    if poses.joints is not None:
-        columns["coordinates"] = [poses.frame] * (n * j)
-    columns["pose"] = [str(i) for i in np.repeat(np.arange(n), j)]
-    for name in _CATEGORIES:
-        if (category := getattr(poses, name)) is not None:
-            columns[name] = np.repeat(category.values(), j).tolist()
-    for name, parts in _POSE_COLUMNS.items():
-        if (array := getattr(poses, name)) is not None:
-            for part, values in zip(parts, np.reshape(array, (n, len(parts))).T, strict=True):
-                columns[part] = np.repeat(cells(values), j).tolist()
-    columns["joint"] = list(poses.skeleton.joints) * n
-    for name, parts in _JOINT_COLUMNS.items():
-        if (array := getattr(poses, name)) is not None:
-            for part, values in zip(parts, np.reshape(_as_numbers(array), (n * j, len(parts))).T, strict=True):
-                columns[part] = cells(values).tolist()
-    write_csv(path, columns)
+    columns = pose_columns(poses)
+    write_csv(
+        path,
+        {
+            name: (column.values() if isinstance(column, Category) else cells(column)).tolist()
+            for name, column in columns.items()
+        },
+    )
 
 
 def read_poses_csv(path: str | Path, skeleton: SkeletonLike | None = None) -> PoseSet:
@@ -219,6 +231,10 @@ def poses_from_json(data: Any, path: str | Path) -> PoseSet:
         return PoseSet(skeleton=skeleton, frame=data.get("frame"), provenance=data.get("provenance", {}), **fields)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _same(name: str, rows: int) -> Category:
+    return Category(np.zeros(rows, np.int32), (name,))
 
 
 def _as_numbers(array: Array) -> Array:

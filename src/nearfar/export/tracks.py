@@ -1,0 +1,185 @@
+"""People through time as motion files want them: each at a constant rate, upright (y up), root and all in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.errors import InputError
+from nearfar.poses import PoseSet
+
+__all__ = ["DEFAULT_FPS", "Track", "tracks", "y_up"]
+
+Array = npt.NDArray[Any]
+
+DEFAULT_FPS = 30.0
+"""Frames a second where poses do not say when they were."""
+_JITTER = 0.1  # of a step: time stamps that stray no further lie on the grid
+_GAP = 1.5  # steps: rows further apart have frames missing between them
+_MOST_FRAMES = 1_000_000
+_APART = 1000.0  # mm between people whose places are not known
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One person of a clip.
+
+    Attributes:
+        person: number of the person.
+        name: what files call them, ``person0``.
+        start: seconds from the first frame of the clip to the person's first.
+        fps: frames a second.
+        joints: (T, J, 3) mm, right-handed, y up; NaN where missing. In clips of a camera +z points to the camera and
+            +x to the image's right; poses in a world frame have (x, y, z) = world (x, z, −y).
+        notes: what was done to get here, a line each.
+    """
+
+    person: int
+    name: str
+    start: float
+    fps: float
+    joints: Array
+    notes: tuple[str, ...] = ()
+
+    @property
+    def time(self) -> Array:
+        """(T,) seconds from the first frame of the clip."""
+        return np.asarray(self.start + np.arange(len(self.joints)) / self.fps)
+
+
+def y_up(joints: npt.ArrayLike, frame: str) -> Array:
+    """Points (..., 3) with y up, right-handed: (x, −y, −z) of a camera's axes, (x, z, −y) of the world's.
+
+    Camera axes point down with y; the camera is taken to be level. A person who faces the camera then faces +z.
+    """
+    p = np.asarray(joints, dtype=np.float64)
+    return np.asarray(p[..., [0, 2, 1]] * [1, 1, -1] if frame == "world" else p * [1, -1, -1])
+
+
+def tracks(poses: PoseSet, fps: float | None = None) -> list[Track]:
+    """The people of one clip, at a constant rate, in one upright space.
+
+    Root-relative poses are put where `root_position` says; where it is unknown throughout, the root stays in one place
+    and several people stand a metre apart. Poses that are not in a world frame are moved so that the lowest joint of
+    the clip (its first percentile) is at y = 0 and the roots of its first frame around x = z = 0: a shift, the same for
+    all people and frames, and no turn.
+
+    Without `fps` the rate is that of the median step of time, and frames on that grid (to a tenth of a step) are taken
+    as they are. Otherwise joints are interpolated linearly between the frames before and after, and missing where one
+    of these is, or where frames are missing between them.
+
+    Args:
+        poses: one clip with joints, rows of one person in order of time.
+        fps: frames a second; by default the clip's own. Where poses have frame numbers but no time, their rate (30).
+
+    Raises:
+        InputError: no joints, a frame rate that is not positive, times that do not increase or are unknown, nobody
+            there, or a clip of more than a million frames.
+    """
+    if poses.joints is None:
+        raise InputError("these poses have no 3D joints to export (lift them first)")
+    if fps is not None and not (np.isfinite(fps) and 0 < fps <= 1000):
+        raise InputError(f"fps: expected frames a second, above 0 and up to 1000, got {fps}")
+    people = np.zeros(len(poses), np.int64) if poses.person is None else np.asarray(poses.person)
+    numbers = [int(person) for person in np.unique(people)]
+    rows = {person: np.flatnonzero(people == person) for person in numbers}
+    time = _time(poses, rows, fps)
+    rate = _rate([time[r] for r in rows.values()]) if fps is None else fps
+    placed, notes = _placed(poses, rows)
+    out = []
+    begin = min(time[r[0]] for r in rows.values())
+    for person, there in rows.items():
+        seen = there[np.isfinite(placed[there]).all(axis=-1).any(axis=-1)]
+        if not len(seen):
+            notes += (f"person {person}: no joint is ever there, left out",)
+            continue
+        inside = there[(there >= seen[0]) & (there <= seen[-1])]
+        joints, start, resampled = _on_grid(placed[inside], time[inside] - begin, rate)
+        said = (f"person {person}: resampled to {rate:g} frames a second",) if resampled else ()
+        out.append(Track(person, f"person{person}", start, rate, joints, said))
+    if not out:
+        raise InputError("no joint of these poses is ever there: nothing to export")
+    first = out[0]
+    return [Track(first.person, first.name, first.start, first.fps, first.joints, (*notes, *first.notes)), *out[1:]]
+
+
+def _time(poses: PoseSet, rows: dict[int, Array], fps: float | None) -> Array:
+    """(N,) seconds of the rows."""
+    if poses.time is not None:
+        time = np.array(poses.time, dtype=np.float64)
+    elif poses.frame_index is not None:
+        time = np.asarray(poses.frame_index) / (fps or DEFAULT_FPS)
+    else:
+        time = np.zeros(len(poses))
+        for there in rows.values():
+            time[there] = np.arange(len(there)) / (fps or DEFAULT_FPS)
+    for person, there in rows.items():
+        if not (np.isfinite(time[there]).all() and (np.diff(time[there]) > 0).all()):
+            raise InputError(f"person {person}: expected times that increase from row to row")
+    return time
+
+
+def _rate(times: list[Array]) -> float:
+    """Frames a second of the median step, fitted to the whole where its times lie on such a grid."""
+    waits = np.concatenate([np.diff(time) for time in times])
+    if not waits.size:
+        return DEFAULT_FPS
+    step = float(np.median(waits))
+    longest = max(times, key=len)
+    steps = int(np.maximum(1, np.rint(np.diff(longest) / step)).sum())
+    fitted = float(longest[-1] - longest[0]) / steps
+    return 1 / (fitted if abs(fitted - step) < _JITTER * step else step)
+
+
+def _placed(poses: PoseSet, rows: dict[int, Array]) -> tuple[Array, tuple[str, ...]]:
+    """(N, J, 3) joints, y up, mm, with the roots where they belong."""
+    joints = y_up(poses.joints if poses.joints is not None else [], poses.frame)
+    if poses.frame == "world":
+        return joints, ()
+    notes: tuple[str, ...] = ()
+    if poses.frame == "root":
+        root = None if poses.root_position is None else y_up(poses.root_position, "camera")
+        for i, (person, there) in enumerate(rows.items()):
+            if root is not None and np.isfinite(root[there]).any():
+                joints[there] += _filled(root[there])[:, None]
+            else:
+                joints[there] += [i * _APART, 0, 0]
+                notes += (f"person {person}: where the root is is unknown, it stays in one place",)
+    heights = joints[..., 1][np.isfinite(joints[..., 1])]
+    if not heights.size:
+        return joints, notes
+    first = min(int(np.argmax(np.isfinite(joints).any(axis=(1, 2)))), len(joints) - 1)
+    start = np.nanmean(joints[first], axis=0)
+    return joints - [start[0], float(np.percentile(heights, 1)), start[2]], notes
+
+
+def _filled(points: Array) -> Array:
+    """(T, 3) points, those missing interpolated linearly by row, the ends held."""
+    known = np.isfinite(points).all(axis=-1)
+    rows = np.arange(len(points))
+    return np.stack([np.interp(rows, rows[known], axis[known]) for axis in points.T], axis=-1)
+
+
+def _on_grid(joints: Array, time: Array, fps: float) -> tuple[Array, float, bool]:
+    """Joints (F, J, 3) at times (F,) at a constant rate: (T, J, 3), the first time, whether they were interpolated."""
+    places = (time - time[0]) * fps
+    whole = np.rint(places).astype(np.int64)
+    frames = int(np.floor(places[-1] + _JITTER)) + 1
+    if frames > _MOST_FRAMES:
+        raise InputError(f"{frames} frames at {fps:g} a second: more than the {_MOST_FRAMES} that are exported")
+    if np.abs(places - whole).max() <= _JITTER and (np.diff(whole) > 0).all():
+        out = np.full((whole[-1] + 1, *joints.shape[1:]), np.nan)
+        out[whole] = joints
+        return out, float(time[0]), False
+    grid = np.minimum(np.arange(frames), places[-1])
+    after = np.clip(np.searchsorted(places, grid), 1, len(places) - 1)
+    wait = places[after] - places[after - 1]
+    share = ((grid - places[after - 1]) / wait)[:, None, None]
+    before, then = joints[after - 1], joints[after]
+    mixed = np.where(share < 1e-9, before, np.where(share > 1 - 1e-9, then, (1 - share) * before + share * then))
+    typical = float(np.median(np.diff(places)))
+    inside = (wait > _GAP * typical)[:, None, None] & (share > 1e-9) & (share < 1 - 1e-9)
+    return np.where(inside, np.nan, mixed), float(time[0]), True
