@@ -38,6 +38,7 @@ from nearfar.media import Frame, VideoWriter
 from nearfar.poses import PoseSet
 from nearfar.skeleton import Limb, Skeleton, get_skeleton
 from nearfar.skeleton_maps import remap
+from nearfar.tracking import link_tracks
 
 pytest.importorskip("av")
 Image = pytest.importorskip("PIL.Image")
@@ -143,7 +144,7 @@ def test_someone_is_followed_back_to_their_first_frame() -> None:
 
 def test_someone_lost_and_found_is_one_track() -> None:
     frames = clip(lambda i: {} if 15 <= i < 30 else {1: (100 + i, 76, 30, 80)}, 50)
-    (track,) = follow_people(Rectangles(), frames, 30).tracks
+    (track,) = link_tracks(follow_people(Rectangles(), frames, 30).tracks, 30)
     assert sorted(track.found) == [*range(15), *range(30, 50)]
 
 

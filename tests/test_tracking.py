@@ -6,8 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
-from nearfar.tracking import Detection, Tracker, is_duplicate, match, pose_similarity, suppress_duplicates, track_people
+from nearfar.poses import PoseSet
+from nearfar.synthetic.crossing import crossing
+from nearfar.tracking import (
+    Detection,
+    Tracker,
+    assign,
+    follow_detections,
+    is_duplicate,
+    pose_similarity,
+    suppress_duplicates,
+    track_people,
+)
 
 SHAPE = np.array([[0.5, 0.0], [0.2, 0.3], [0.8, 0.3], [0.3, 1.0], [0.7, 1.0]])
 
@@ -58,11 +70,17 @@ def test_one_person_seen_twice_is_one_person() -> None:
     assert [one.confidence for one in kept] == pytest.approx([0.9, 0.3])
 
 
-def test_match_takes_the_best_pairs_first() -> None:
-    similarities = np.array([[0.9, 0.8], [0.95, 0.1]])
-    assert match(similarities, 0.05) == [(1, 0), (0, 1)]
-    assert match(similarities, 0.85) == [(1, 0)]
-    assert match(np.zeros((0, 3)), 0.1) == []
+@given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 10**6), st.floats(-8, 8))
+def test_the_assignment_costs_least(rows: int, columns: int, seed: int, alone: float) -> None:
+    rng = np.random.default_rng(seed)
+    costs = rng.normal(size=(rows, columns)) * 5
+    forbidden = rng.random(costs.shape) < 0.3
+    pairs = assign(np.where(forbidden, np.inf, costs), alone)
+    assert len({row for row, _ in pairs}) == len({column for _, column in pairs}) == len(pairs)
+    assert not any(forbidden[pair] for pair in pairs)
+    gains = np.where(forbidden, 0.0, np.minimum(costs - alone, 0.0))
+    row, column = linear_sum_assignment(gains)
+    assert sum(costs[pair] - alone for pair in pairs) == pytest.approx(gains[row, column].sum(), abs=1e-9)
 
 
 def test_two_people_crossing_keep_their_identities() -> None:
@@ -81,10 +99,54 @@ def test_a_gap_is_bridged_and_left_empty() -> None:
     assert (track.first, track.last, len(track)) == (0, 39, 25)
 
 
-def test_a_long_absence_makes_a_new_track() -> None:
+def test_someone_who_comes_back_keeps_their_identity_for_three_seconds() -> None:
     frames = [[] if 10 <= i < 60 else [person(100)] for i in range(70)]
-    assert [len(track) for track in track_people(frames, fps=30)] == [10, 10]
-    assert [len(track) for track in track_people(frames, fps=60)] == [20]
+    assert [len(track) for track in track_people(frames, fps=30)] == [20]
+    assert [len(track) for track in track_people(frames, fps=15)] == [10, 10]
+
+
+def test_who_hides_behind_somebody_comes_out_as_they_went_in() -> None:
+    """Both are of one size; while they are close only the nearer one is found, and walking on tells who is who."""
+
+    def found(i: int) -> list[Detection]:
+        near, far = person(4 * i), person(400 - 4 * i)
+        return [near] if abs(i - 50) < 12 else [far, near]
+
+    tracks = track_people(map(found, range(100)))
+    assert sorted(map(len, tracks)) == [77, 100]
+    short = min(tracks, key=len)
+    assert float(short.found[0].box[0]) == 400
+    assert float(short.found[99].box[0]) == 4
+
+
+def test_someone_who_turns_up_does_not_take_the_place_of_someone_lost() -> None:
+    """A short miss of one person, while another appears nearby, of another size."""
+    frames = [
+        ([] if i in (20, 21) else [person(100, height=150)]) + ([person(130, y=130, height=80)] if i >= 20 else [])
+        for i in range(50)
+    ]
+    tracks = track_people(frames)
+    assert [len(track) for track in tracks] == [48, 30]
+    assert all(len({round(one.extent) for one in track.found.values()}) == 1 for track in tracks)
+
+
+def test_five_who_cross_keep_their_identities() -> None:
+    poses = crossing(5, 4.0, seed=3)
+    joints = np.random.default_rng(0).normal(poses.keypoints, 2)
+    frames: dict[int, list[Detection]] = {}
+    for row in np.random.default_rng(1).permutation(len(poses)):
+        box = np.concatenate([joints[row].min(axis=0), joints[row].max(axis=0)])
+        one = Detection(joints[row], np.full(17, 0.9), box)
+        frames.setdefault(int(poses.frame_index[row]), []).append(one)
+    who = {id(one): int(poses.person[row]) for row, one in _rows_of(frames, poses, joints)}
+    tracks = follow_detections(frames, 30)
+    assert [len(track) for track in tracks] == [120] * 5
+    assert all(len({who[id(one)] for one in track.found.values()}) == 1 for track in tracks)
+
+
+def _rows_of(frames: dict[int, list[Detection]], poses: PoseSet, joints: np.ndarray) -> list[tuple[int, Detection]]:
+    row_of = {joints[row].tobytes(): row for row in range(len(poses))}
+    return [(row_of[one.keypoints.tobytes()], one) for people in frames.values() for one in people]
 
 
 def test_a_low_frame_rate_allows_longer_steps() -> None:

@@ -1,12 +1,15 @@
-"""Who is who through time: people found frame by frame become tracks, by how alike their poses are.
+"""Who is who through time: people found frame by frame become tracks.
 
-Works on any skeleton: poses are compared joint by joint, in units of the person's size, in the manner of COCO's object
-keypoint similarity (https://cocodataset.org/#keypoints-eval) with one tolerance for all joints.
+Works on any skeleton. A person is expected to go on moving as they did, and to look much as they did; what is found in
+a frame is compared with that, in units of the person's size, and joined where it is likeliest (`Expectation.mismatch`).
+Whether two detections in one image are one person is told in the manner of COCO's object keypoint similarity
+(https://cocodataset.org/#keypoints-eval) with one tolerance for all joints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "Detection", "Track", "Tracker", "is_duplicate", "is_known", "match", "pose_similarity", "suppress_duplicates",
-    "track_people",
+    "Detection", "Track", "Tracker", "assign", "follow_detections", "is_duplicate", "is_known", "link_tracks",
+    "pose_similarity", "suppress_duplicates", "track_people",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.floating[Any]]
@@ -26,15 +29,41 @@ SPEED = 1.5
 """What this distance grows by in a second, for a person who moves."""
 SAME_PERSON = 0.1
 """Least similarity of a person to themselves in another frame."""
-LONGEST_GAP = 1.0
-"""Seconds for which a person may be out of sight and keep their identity."""
+LONGEST_GAP = 0.3
+"""Seconds for which a person may be out of sight before their track ends; `link_tracks` joins its parts ..."""
+LONGEST_ABSENCE = 3.0
+"""... up to so many seconds later."""
 DUPLICATE = 0.5
 """Two poses at least this similar in one image are one person."""
+PLACE = 0.03
+"""Standard deviation of where a person is found from one frame to the next, in extents (longer sides of the box)."""
+WAVER = 0.35
+"""What it grows by in a second, for a person whose velocity is known, ..."""
+WALK = 1.5
+"""... and for one whose velocity is not."""
+TURN = 0.25
+"""Deviation of how a velocity changes over an absence, in extents a second, besides `WAVER` a second."""
+LOOK_BACK = 0.4
+"""Seconds over which a velocity is taken."""
+OUT_OF_REACH = 4.0
+"""Deviations from the expected place beyond which a person is somebody else."""
+BEND = 0.12
+"""Deviation of single joints about the whole, in extents."""
+GROWTH = 0.15
+"""Deviation of the logarithm of the extent from frame to frame."""
+BOUND = 2.0
+"""Most that unlike poses, and unlike sizes, can cost."""
+LEAVE = 5.0
+"""What it costs to leave a track without a person in a frame, beside `Expectation.mismatch`, ..."""
+ALONE = 10.0
+"""... and to leave it at an end."""
+NEWEST = 0.2
+"""Share of the newest frame in a track's extent."""
 SAME_PLACE = 0.75
 """Two boxes in one image with at least this intersection over union are of one person."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Detection:
     """One person found in one image.
 
@@ -53,6 +82,11 @@ class Detection:
         """Square root of the box's area: the person's apparent size in pixels."""
         width, height = (float(side) for side in self.box[2:] - self.box[:2])
         return float(np.sqrt(max(width * height, 1.0)))
+
+    @property
+    def extent(self) -> float:
+        """The longer side of the box, pixels."""
+        return max(float((self.box[2:] - self.box[:2]).max()), 1.0)
 
     @property
     def confidence(self) -> float:
@@ -94,20 +128,44 @@ def suppress_duplicates(people: Iterable[Detection]) -> list[Detection]:
     return kept
 
 
-def match(similarities: Array, threshold: float) -> list[tuple[int, int]]:
-    """One-to-one pairs of rows and columns, the most similar pair first.
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """Where and how a tracked person is expected in a frame.
 
-    Args:
-        similarities: (M, N).
-        threshold: pairs less similar than this stay apart.
+    Attributes:
+        person: the person as last found, moved on.
+        extent: the longer side of their box, pixels.
+        seconds: since they were last found.
+        deviation: standard deviation of the place, in extents.
     """
-    left = np.array(similarities, dtype=np.float64)
-    pairs = []
-    while left.size and left.max() >= threshold:
-        row, column = np.unravel_index(left.argmax(), left.shape)
-        pairs.append((int(row), int(column)))
-        left[row, :] = left[:, column] = -np.inf
-    return pairs
+
+    person: Detection
+    extent: float
+    seconds: float
+    deviation: float
+
+    def mismatch(self, found: Detection) -> float:
+        """How badly a person who was found fits: a negative logarithm of likelihood, up to a constant.
+
+        Four parts: how far the person as a whole (the median joint) is from the expected place, which counts less the
+        longer they were out of sight; how uncertain that place was, so that a long absence does not make somebody fit
+        everybody; how unlike the poses are besides; and how unlike the sizes. The latter two are bounded: detectors
+        take left for right, and lose joints.
+
+        Returns:
+            Infinity where the two have no joint in common, or are out of reach of each other.
+        """
+        moved = (found.keypoints - self.person.keypoints) / self.extent
+        moved = moved[np.isfinite(moved).all(axis=-1)]
+        if not len(moved):
+            return math.inf
+        shift = np.median(moved, axis=0)
+        far = float(shift @ shift) / self.deviation**2
+        if far > OUT_OF_REACH**2:
+            return math.inf
+        bent = float(((moved - shift) ** 2).sum(axis=-1).mean()) / BEND**2
+        grown = math.log(found.extent / self.extent) / (GROWTH + GROWTH * self.seconds)
+        return far / 2 + 2 * math.log(self.deviation / PLACE) + min(bent, BOUND) + min(grown**2 / 2, BOUND)
 
 
 @dataclass(eq=False)
@@ -118,24 +176,95 @@ class Track:
         first: number of the first frame in which the person was found.
         last: number of the last frame in which the person was found.
         found: the person by number of frame; frames where they were not found are absent.
+        extent: the longer side of the person's box as of late, pixels: a mean that forgets.
     """
 
     first: int
     last: int
     found: dict[int, Detection]
+    extent: float
 
     @classmethod
     def begin(cls, frame: int, person: Detection) -> Track:
         """A track of one frame."""
-        return cls(frame, frame, {frame: person})
+        return cls(frame, frame, {frame: person}, person.extent)
 
     def add(self, frame: int, person: Detection) -> None:
         """Extend the track, forward or backward in time."""
+        if frame > self.last:
+            self.extent *= (person.extent / self.extent) ** NEWEST
         self.first, self.last = min(self.first, frame), max(self.last, frame)
         self.found[frame] = person
 
+    def velocity(self, fps: float, *, at_end: bool = True) -> tuple[Array, float]:
+        """Where the person is heading at the end, or was at the beginning, (2,) pixels a second, and how sure that is.
+
+        From the `LOOK_BACK` seconds there: the median over joints of how far each has come. Sureness is 0 (nothing
+        known, velocity 0) to 1.
+        """
+        edge, inward = (self.last, -1) if at_end else (self.first, 1)
+        for frames in range(max(round(LOOK_BACK * fps), 1), 0, -1):
+            other = self.found.get(edge + inward * frames)
+            if other is not None:
+                moved = self.found[edge].keypoints - other.keypoints
+                if np.isfinite(moved).all(axis=-1).any():
+                    seconds = frames / fps
+                    return -inward * np.nanmedian(moved, axis=0) / seconds, min(1.0, 2 * seconds / LOOK_BACK)
+        return np.zeros(2), 0.0
+
+    def expected(self, frame: int, fps: float) -> Expectation:
+        """The person as expected in a later frame: gone on as they went."""
+        person, seconds = self.found[self.last], (frame - self.last) / fps
+        velocity, sure = self.velocity(fps)
+        shift = velocity * sure * seconds
+        moved = Detection(person.keypoints + shift, person.scores, person.box + np.tile(shift, 2))
+        return Expectation(moved, self.extent, seconds, PLACE + (sure * WAVER + (1 - sure) * WALK) * seconds)
+
     def __len__(self) -> int:
         return len(self.found)
+
+
+def assign(costs: npt.ArrayLike, alone: float) -> list[tuple[int, int]]:
+    """One-to-one pairs of rows and columns, at the least total cost.
+
+    By successive shortest augmenting paths (the Hungarian method; Kuhn, 1955).
+
+    Args:
+        costs: (M, N); infinite where a row and a column cannot be paired.
+        alone: what it costs to leave a row without a column; dearer pairs are not made.
+    """
+    table = np.asarray(costs, dtype=np.float64)
+    rows, columns = table.shape
+    # Column N + i is row i's staying alone; what is forbidden costs more than everything that is not.
+    possible = np.isfinite(table)
+    most = abs(alone) + np.abs(table[possible]).max(initial=0.0)
+    wide = np.full((rows, columns + rows), 1 + (rows + 1) * most)
+    wide[:, :columns][possible] = table[possible]
+    wide[:, columns:][np.diag_indices(rows)] = alone
+    price_row, price_column = np.zeros(rows), np.zeros(columns + rows)
+    holder = np.full(columns + rows, -1)  # of each column
+    for row in range(rows):
+        cost, came = np.full(columns + rows, np.inf), np.full(columns + rows, -1)
+        done, at, current, least = np.zeros(columns + rows, bool), -1, row, 0.0
+        while True:
+            reduced = least + wide[current] - price_row[current] - price_column
+            better = ~done & (reduced < cost)
+            cost[better], came[better] = reduced[better], at
+            at = int(np.where(done, np.inf, cost).argmin())
+            done[at], least = True, float(cost[at])
+            if holder[at] < 0:
+                break
+            current = int(holder[at])
+        seen = np.flatnonzero(done)
+        price_row[row] += least
+        for column in seen[holder[seen] >= 0]:
+            price_row[holder[column]] += least - cost[column]
+        price_column[seen] -= least - cost[seen]
+        while at >= 0:
+            before = int(came[at])
+            holder[at] = row if before < 0 else holder[before]
+            at = before
+    return sorted((int(row), column) for column, row in enumerate(holder[:columns]) if row >= 0)
 
 
 class Tracker:
@@ -172,11 +301,9 @@ class Tracker:
             New tracks, of the people who continue none.
         """
         alive = self.alive(frame)
-        similarities = [
-            [pose_similarity(track.found[track.last], one, self.tolerance(frame - track.last)) for one in people]
-            for track in alive
-        ]
-        pairs = match(np.reshape(similarities, (len(alive), len(people))), SAME_PERSON)
+        expected = [track.expected(frame, self.fps) for track in alive] if people else []
+        costs = [[one.mismatch(person) for person in people] for one in expected]
+        pairs = assign(np.reshape(costs, (len(alive), len(people))), LEAVE)
         for row, column in pairs:
             alive[row].add(frame, people[column])
         if not begin:
@@ -195,19 +322,60 @@ class Tracker:
 
     def merge(self, track: Track, later: Track) -> None:
         """Make two tracks of one person one."""
-        for frame, person in later.found.items():
-            track.add(frame, person)
+        for frame in sorted(later.found):
+            track.add(frame, later.found[frame])
         self.tracks.remove(later)
 
 
+def link_tracks(tracks: Sequence[Track], fps: float = 30.0) -> list[Track]:
+    """Join tracks that are one person who was out of sight, by what is known before and after.
+
+    Unlike a `Tracker`, which has to decide when somebody appears, this compares also how they walk on: of two
+    people who meet and hide one another each goes on as they went. Which tracks continue which is decided for all
+    at once (`assign`).
+
+    Args:
+        tracks: those of a clip.
+        fps: frame rate.
+
+    Returns:
+        New tracks, longest first; the given ones are not changed.
+    """
+    costs = np.full((len(tracks), len(tracks)), np.inf)
+    for row, track in enumerate(tracks):
+        for column, later in enumerate(tracks):
+            if 0 < later.first - track.last <= max(LONGEST_ABSENCE * fps, 1):
+                costs[row, column] = _link_cost(track, later, fps)
+    linked = [Track(track.first, track.last, dict(track.found), track.extent) for track in tracks]
+    for row, column in sorted(assign(costs, ALONE), key=lambda pair: tracks[pair[1]].first):
+        for frame in sorted(tracks[column].found):
+            linked[row].add(frame, tracks[column].found[frame])
+        linked[column] = linked[row]
+    return sorted({id(track): track for track in linked}.values(), key=len, reverse=True)
+
+
+def _link_cost(track: Track, later: Track, fps: float) -> float:
+    """`Expectation.mismatch` of a track's beginning with another's end, and of how fast they go there and then."""
+    cost = track.expected(later.first, fps).mismatch(later.found[later.first])
+    (before, sure_before), (after, sure_after) = track.velocity(fps), later.velocity(fps, at_end=False)
+    seconds = (later.first - track.last) / fps
+    turned = float(((before - after) ** 2).sum()) / track.extent**2 / (2 * (TURN + WAVER * seconds) ** 2)
+    return cost + min(sure_before, sure_after) * turned
+
+
+def follow_detections(frames: Mapping[int, Sequence[Detection]], fps: float = 30.0) -> list[Track]:
+    """Tracks of people found by number of frame, longest first; every detection is in one of them."""
+    tracker = Tracker(fps)
+    for frame in sorted(frames):
+        tracker.update(frame, frames[frame])
+    return link_tracks(tracker.tracks, fps)
+
+
 def track_people(frames: Iterable[Sequence[Detection]], fps: float = 30.0) -> list[Track]:
-    """Tracks of the people found in each frame of a clip, longest first.
+    """Tracks of the people found in each frame of a clip, longest first; of duplicates in a frame one is dropped.
 
     Args:
         frames: who was found in frame 0, 1, 2, ...
         fps: frame rate.
     """
-    tracker = Tracker(fps)
-    for frame, people in enumerate(frames):
-        tracker.update(frame, suppress_duplicates(people))
-    return sorted(tracker.tracks, key=len, reverse=True)
+    return follow_detections({frame: suppress_duplicates(people) for frame, people in enumerate(frames)}, fps)

@@ -16,7 +16,7 @@ from nearfar.errors import InputError
 from nearfar.media import Frame, media_info, read_frames
 from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import Skeleton
-from nearfar.tracking import Track
+from nearfar.tracking import Track, link_tracks
 
 __all__ = ["detect_media"]
 
@@ -68,7 +68,8 @@ def detect_media(
         if isinstance(detector, str):
             stack.enter_context(found_by)
         tracker = follow_people(found_by, _noting(read_frames(path), frames, info.frames, progress), info.fps or 30.0)
-    tracks = [track for track in tracker.tracks if len(track) >= min(SHORTEST_TRACK, len(frames))]
+    tracks = link_tracks(tracker.tracks, tracker.fps)
+    tracks = [track for track in tracks if len(track) >= min(SHORTEST_TRACK, len(frames))]
     tracks.sort(key=lambda track: (-len(track), -_mean_size(track)))
     if not tracks:
         raise InputError(f"{path}: no person found in {'it' if len(frames) == 1 else f'any of {len(frames)} frames'}")

@@ -122,7 +122,10 @@ def follow_people(detector: Detector, frames: Iterable[Frame], fps: float) -> Tr
     Args:
         detector: finds the people.
         frames: the clip.
-        fps: frame rate, by which a person may be out of sight for a second and keep their identity.
+        fps: frame rate.
+
+    Returns:
+        Tracks that end where a person is out of sight; `nearfar.tracking.link_tracks` joins them.
     """
     tracker = Tracker(fps)
     recent: deque[Frame] = deque(maxlen=SEARCH_EVERY)
@@ -140,11 +143,11 @@ def follow_people(detector: Detector, frames: Iterable[Frame], fps: float) -> Tr
 
 def _follow(detector: Detector, tracker: Tracker, frame: Frame) -> list[Detection]:
     """The people of the tracks that came near a frame, where they are found in it."""
-    people = [
-        look_again(detector, frame.image, track.found[track.last], tracker.tolerance(frame.index - track.last))
-        for track in tracker.alive(frame.index)
-        if frame.index - track.last <= FOLLOW_LOST
-    ]
+    people = []
+    for track in tracker.alive(frame.index):
+        if (lost := frame.index - track.last) <= FOLLOW_LOST:
+            expected = track.expected(frame.index, tracker.fps).person
+            people.append(look_again(detector, frame.image, expected, tracker.tolerance(lost)))
     return [person for person in people if person is not None]
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nearfar.errors import InputError
 from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import Skeleton, get_skeleton
-from nearfar.tracking import Detection, Tracker
+from nearfar.tracking import Detection, follow_detections
 
 __all__ = [
     "NORMALISED_LIMIT",
@@ -47,11 +47,13 @@ class Options:
         skeleton: skeleton of the file's joints, where the format leaves it open or the file departs from it.
         image_size: width and height in pixels, where the file does not say it.
         person: keep this identity only.
+        fps: frames a second, by which people are followed where the file does not say who is who.
     """
 
     skeleton: Skeleton | None = None
     image_size: tuple[int, int] | None = None
     person: int | None = None
+    fps: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ def poses_from_records(
         if image_size is None:
             raise InputError(f"{path}: its coordinates are fractions of the image: say the image size in pixels")
         keypoints *= image_size[:, None]
-    person = _persons(records, keypoints, scores)
+    person = _persons(records, keypoints, scores, options.fps)
     sequences = {name: i for i, name in enumerate(dict.fromkeys(record.sequence for record in records))}
     hidden = [record.occluded[: skeleton.num_joints] for record in records if record.occluded is not None]
     frames = [record.frame for record in records]
@@ -273,7 +275,7 @@ def poses_from_records(
     return poses.select(poses.person == options.person)
 
 
-def _persons(records: Sequence[Record], keypoints: FloatArray, scores: FloatArray) -> npt.NDArray[np.int64]:
+def _persons(records: Sequence[Record], keypoints: FloatArray, scores: FloatArray, fps: float) -> npt.NDArray[np.int64]:
     """(N,) identities: the file's own, or else found by following people through a clip; photos are counted through."""
     persons = np.array([0 if record.person is None else record.person for record in records], dtype=np.int64)
     sequences: dict[str, list[int]] = {}
@@ -290,12 +292,12 @@ def _persons(records: Sequence[Record], keypoints: FloatArray, scores: FloatArra
         if len(frames) == 1:
             persons[rows] = range(len(rows))
         else:
-            persons[rows] = 0 if alone else _followed(frames, rows, keypoints, scores)
+            persons[rows] = 0 if alone else _followed(frames, rows, keypoints, scores, fps)
     return persons
 
 
 def _followed(
-    frames: Mapping[int, Sequence[int]], rows: Sequence[int], keypoints: FloatArray, scores: FloatArray
+    frames: Mapping[int, Sequence[int]], rows: Sequence[int], keypoints: FloatArray, scores: FloatArray, fps: float
 ) -> list[int]:
     """Identities of the people of one clip, 0 for who is seen longest.
 
@@ -304,15 +306,12 @@ def _followed(
         rows: all rows of the clip.
         keypoints: (N, J, 2) pixels.
         scores: (N, J).
+        fps: frames a second.
     """
-    tracker = Tracker()
-    row_of: dict[int, int] = {}
-    for frame in sorted(frames):
-        people = [_detection(keypoints[row], scores[row]) for row in frames[frame]]
-        row_of |= {id(person): row for person, row in zip(people, frames[frame], strict=True)}
-        tracker.update(frame, people)
+    found = {frame: [_detection(keypoints[row], scores[row]) for row in frames[frame]] for frame in frames}
+    row_of = {id(one): row for frame in frames for one, row in zip(found[frame], frames[frame], strict=True)}
     number: dict[int, int] = {}
-    for i, track in enumerate(sorted(tracker.tracks, key=len, reverse=True)):
+    for i, track in enumerate(follow_detections(found, fps)):
         number |= {row_of[id(person)]: i for person in track.found.values()}
     return [number[row] for row in rows]
 
