@@ -1,10 +1,10 @@
 """Turn finished runs into the weights that come with the package, cards and all.
 
     python benchmarks/bundle_weights.py default RUN_FOLDER
-    python benchmarks/bundle_weights.py default-video WEIGHTS REPORT
+    python benchmarks/bundle_weights.py default-video RUN_FOLDER REPORT
 
-RUN_FOLDER is one of benchmarks/cmu.py, with weights.safetensors, val.json and test.json. WEIGHTS come from `nearfar
-train-video`, REPORT is the report.json that benchmarks/video.py wrote of them.
+The first RUN_FOLDER is one of benchmarks/cmu.py, with weights.safetensors, val.json and test.json; the second one of
+`nearfar train-video`, and REPORT is the report.json that benchmarks/video.py wrote of its weights.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Default:
 class DefaultVideo:
     """Bundle the weights of clips."""
 
-    weights: Annotated[Path, tyro.conf.Positional]
-    """File of `nearfar train-video`."""
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
     report: Annotated[Path, tyro.conf.Positional]
     """report.json of benchmarks/video.py."""
 
     def bundle(self) -> None:
-        """Read weights and report, write the weights with their card."""
+        """Read run and report, write the weights with their card."""
         report = json.loads(self.report.read_text("utf-8"))
         figures = {
             f"CMU benchmark, {report['split']}, {condition}, {method}": {
@@ -78,7 +78,7 @@ class DefaultVideo:
             for method in ("single frames", "temporal, causal", "temporal, offline")
         }
         description = "Lifts clips of 17 joints (h36m17) through time; holds the weights `default` for single frames."
-        save(nearfar.load(self.weights), "default-video", description, figures, [*LIMITS, *VIDEO_LIMITS])
+        save(nearfar.load(self.run / "weights.safetensors"), "default-video", description, figures, [*LIMITS, *VIDEO_LIMITS])
 
 
 def save(lifter: Lifter, name: str, description: str, figures: dict[str, Any], limits: list[str]) -> None:

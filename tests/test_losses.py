@@ -103,6 +103,25 @@ def test_limb_losses() -> None:
     assert losses.limb_length_loss(JOINTS, limbs, torch.tensor([5.0, 10.0])).item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("loss", ["lengths", "proportions"])
+def test_limbs_of_unknown_length_take_no_part(loss: str) -> None:
+    limbs, unit = torch.tensor([[0, 1], [0, 2]]), torch.tensor([[0, 1]])
+    joints = JOINTS.clone().requires_grad_()
+
+    def of(limbs: torch.Tensor, reference: list[list[float]]) -> torch.Tensor:
+        if loss == "lengths":
+            return losses.limb_length_loss(joints, limbs, torch.tensor(reference))
+        return losses.limb_proportion_loss(joints, limbs, unit, torch.tensor(reference))
+
+    nan = float("nan")
+    rows = len(JOINTS)
+    some = of(limbs, [[nan, 7.0]] * rows)
+    assert some.item() == pytest.approx(of(limbs[1:], [[7.0]] * rows).item())
+    some.backward()
+    assert torch.isfinite(joints.grad).all()
+    assert of(limbs, [[nan, nan]] * rows).item() == 0
+
+
 def test_joint_losses_leave_missing_targets_out() -> None:
     target = JOINTS + 2
     target[0, 0, 0] = torch.nan

@@ -21,8 +21,8 @@ from nearfar.presets import LossConfig, NetworkConfig, OptimiserConfig, Training
 from nearfar.training import read_log
 from nearfar.training.augment import augment
 from nearfar.training.data import TrainingData
-from nearfar.training.loop import learning_rate
 from nearfar.training.objective import average_person_lengths
+from nearfar.training.stepping import learning_rate
 
 CPU = torch.device("cpu")
 SMALL = TrainingConfig(network=NetworkConfig(width=64, dropout=0.1), epochs=3, batch_size=64, precision="float32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from nearfar.lifting.network import build_network
 from nearfar.lifting.temporal import TemporalConfig
 from nearfar.presets import LossConfig, NetworkConfig, OptimiserConfig
 from nearfar.sequence_evaluation import evaluate_sequences
+from nearfar.skeleton import Limb, Skeleton
 from nearfar.synthetic import synthetic_poses
-from nearfar.training import TemporalTrainingConfig, train_temporal
+from nearfar.training import TemporalTrainingConfig, read_log, temporal, train_temporal
 from nearfar.training.sequence_data import SequenceData
 
 SKELETON = get_skeleton("h36m17")
@@ -183,6 +185,55 @@ def test_without_labels_the_rest_is_still_learnt(poses: PoseSet) -> None:
     assert lifter.temporal is not None
 
 
+def test_a_run_that_was_broken_off_ends_the_same(poses: PoseSet, labels: RelativeLabels, tmp_path: Path) -> None:
+    short = dataclasses.replace(TINY, steps=6)
+
+    def run(out: Path | None, **options: bool) -> Lifter:
+        return train_temporal(random_lifter(), poses, labels, short, out, device="cpu", progress=False, **options)
+
+    whole = run(None)
+    with pytest.MonkeyPatch.context() as patch:
+        save = temporal.save_checkpoint
+
+        def save_and_crash(*arguments: object) -> None:
+            save(*arguments)
+            raise RuntimeError("power cut")
+
+        patch.setattr(temporal, "save_checkpoint", save_and_crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train_temporal(
+                random_lifter(), poses, labels, short, tmp_path, device="cpu", progress=False, checkpoint_seconds=0
+            )
+    assert not (tmp_path / "weights.safetensors").exists()
+    with pytest.raises(InputError, match="--resume"):
+        run(tmp_path)
+    with pytest.raises(InputError, match="other data"):
+        train_temporal(random_lifter(), poses, labels.select(slice(0, 9)), short, tmp_path, resume=True, device="cpu")
+    resumed = run(tmp_path, resume=True)
+    saved = nearfar.load(tmp_path / "weights.safetensors")
+    for name, value in whole.temporal.state_dict().items():
+        assert torch.equal(value, resumed.temporal.state_dict()[name]), name
+        assert torch.allclose(value, saved.temporal.state_dict()[name], atol=1e-3), name
+    assert [row["step"] for row in read_log(tmp_path / "log.jsonl")] == [6]
+
+
+def test_a_creature_without_synthetic_motion_can_be_trained(poses: PoseSet, labels: RelativeLabels) -> None:
+    names = tuple(f"joint_{number}" for number in range(SKELETON.num_joints))
+    limbs = tuple(Limb(limb.parent, limb.child) for limb in SKELETON.limbs)
+    creature = Skeleton("creature", names, names[SKELETON.root_index], limbs, ())
+    of_creature = dataclasses.replace(poses, skeleton=creature, joints=None)
+    answers = dataclasses.replace(labels, skeleton=creature)
+    network = build_network(NetworkConfig(width=32), creature)
+    network.initialise()
+    lifter = Lifter(network.eval(), {"mean_limb_lengths": [300.0] * 16})
+    short = dataclasses.replace(TINY, steps=2)
+    with pytest.raises(InputError, match="--synthetic-moments 0"):
+        train_temporal(lifter, of_creature, answers, short, device="cpu", progress=False)
+    without = dataclasses.replace(short, synthetic_moments=0)
+    trained = train_temporal(lifter, of_creature, answers, without, device="cpu", progress=False)
+    assert np.isfinite(trained.lift_poses(of_creature).joints).any()
+
+
 def test_what_does_not_fit_is_refused(poses: PoseSet, labels: RelativeLabels) -> None:
     def train(lifter: Lifter, poses: PoseSet) -> Lifter:
         return train_temporal(lifter, poses, labels, TINY, device="cpu", progress=False)
@@ -211,7 +262,7 @@ def test_what_does_not_fit_is_refused(poses: PoseSet, labels: RelativeLabels) ->
             TemporalTrainingConfig(**wrong)
 
 
-def test_the_command_trains_and_writes_one_file(
+def test_the_command_trains_and_resumes(
     poses: PoseSet, labels: RelativeLabels, tmp_path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from nearfar.cli import main
@@ -222,13 +273,11 @@ def test_the_command_trains_and_writes_one_file(
     command = ["train-video", "--data", str(tmp_path / "clips.npz"), "--labels", str(tmp_path / "answers.parquet")]
     command += ["--weights", str(tmp_path / "frames.safetensors"), "--steps", "2", "--frames", "96", "--device", "cpu"]
     command += ["--synthetic-moments", "100", "--network.width", "8", "--name", "mine"]
-    assert main([*command, "--out", str(tmp_path / "video.txt")]) == 2
-    assert "safetensors" in capsys.readouterr().err
-    assert main([*command, "--out", str(tmp_path / "video.safetensors")]) == 0
-    lifter = nearfar.load(tmp_path / "video.safetensors")
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    lifter = nearfar.load(tmp_path / "run" / "weights.safetensors")
     assert lifter.temporal.config.width == 8
     assert lifter.card["name"] == "mine"
     assert "600 relative depth labels" in lifter.card["temporal_supervision"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "answers.parquet", "clips.npz", "frames.safetensors", "video.safetensors",
-    ]  # fmt: skip
+    assert main([*command, "--out", str(tmp_path / "run")]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main([*command, "--out", str(tmp_path / "run"), "--resume"]) == 0

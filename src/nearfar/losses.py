@@ -153,10 +153,11 @@ def limb_proportion_loss(joints: Tensor, limbs: Tensor, unit: Tensor, reference:
         joints: (B, J, 3) mm.
         limbs: (K, 2) joints of the limbs compared.
         unit: (1, 2) joints of the unit limb.
-        reference: (K,) or (B, K) reference proportions L / L_unit.
+        reference: (K,) or (B, K) reference proportions L / L_unit; NaN where not known: those limbs take no part.
     """
     ratio = limb_lengths(joints, limbs) / limb_lengths(joints, unit).clamp(min=1e-6)
-    return (ratio - reference).abs().mean()
+    known = torch.isfinite(reference)
+    return _mean_where(known, (ratio - torch.where(known, reference, 1.0)).abs())
 
 
 def limb_length_loss(joints: Tensor, limbs: Tensor, reference: Tensor) -> Tensor:
@@ -165,9 +166,17 @@ def limb_length_loss(joints: Tensor, limbs: Tensor, reference: Tensor) -> Tensor
     Args:
         joints: (B, J, 3) mm.
         limbs: (K, 2) joints of the limbs compared.
-        reference: (K,) or (B, K) L in mm.
+        reference: (K,) or (B, K) L in mm; NaN where not known: those limbs take no part.
     """
-    return torch.log(limb_lengths(joints, limbs).clamp(min=1.0) / reference).abs().mean()
+    known = torch.isfinite(reference)
+    error = torch.log(limb_lengths(joints, limbs).clamp(min=1.0) / torch.where(known, reference, 1.0)).abs()
+    return _mean_where(known, error)
+
+
+def _mean_where(known: Tensor, error: Tensor) -> Tensor:
+    """Mean of error (B, K) where known (K,) or (B, K); 0 where nothing is."""
+    known = known.expand_as(error)
+    return (error * known).sum() / known.sum().clamp(min=1)
 
 
 def limb_steadiness_loss(joints: Tensor, limbs: Tensor) -> Tensor:

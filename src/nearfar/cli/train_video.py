@@ -10,7 +10,6 @@ import tyro
 
 from nearfar.cli.train import read_labels
 from nearfar.datasets.cmu_benchmark import LabelColumn
-from nearfar.errors import InputError
 from nearfar.training.temporal import TemporalTrainingConfig
 
 
@@ -19,13 +18,13 @@ class TrainVideo:
     """Train a lifter of clips around a lifter of single frames, which stays as it is.
 
     From clips with the labels that the single frames were learnt from, and synthetic motion; no 3D of the clips is
-    looked at. --out is one file that holds both networks; it is written at the end, or not at all.
+    looked at. --out/weights.safetensors holds both networks; --out/checkpoint.safetensors is where --resume goes on.
     """
 
     data: Path
     """Clips: a nearfar .npz with time stamps or frame numbers, or a file of the CMU benchmark."""
     out: Path
-    """The .safetensors file to write."""
+    """Folder of the run."""
     weights: str = "default"
     """Weights of the lifter of single frames: a name, or a weights.safetensors."""
     labels: str = "answer"
@@ -34,6 +33,8 @@ class TrainVideo:
     """Clips with 3D joints to measure half-way and at the end."""
     name: str = "video"
     """Name of the weights, for their model card."""
+    resume: bool = False
+    """Continue the run in --out from its last checkpoint."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
     config: Annotated[TemporalTrainingConfig, tyro.conf.arg(name="")] = TemporalTrainingConfig()  # noqa: RUF009 (frozen)
@@ -44,8 +45,6 @@ class TrainVideo:
         from nearfar.lifting import load
         from nearfar.training import train_temporal
 
-        if self.out.suffix != ".safetensors":
-            raise InputError(f"{self.out}: weights are saved as .safetensors files")
         lifter = load(self.weights)
         poses = load_poses(self.data)
         labels = None
@@ -53,15 +52,18 @@ class TrainVideo:
             if self.labels not in get_args(LabelColumn):  # a benchmark's columns speak of its own skeleton
                 poses = poses.remap(lifter.skeleton)
             labels = read_labels(self.labels, self.data, poses)
+        made = ", synthetic motion" if self.config.synthetic_moments else ""
         card = {
             "name": self.name,
             "single_frame": self.weights,
-            "temporal_supervision": f"{0 if labels is None else len(labels)} relative depth labels, synthetic motion",
+            "temporal_supervision": f"{0 if labels is None else len(labels)} relative depth labels{made}",
             "temporal_data": dict(poses.provenance),
         }
         val = None if self.val is None else load_poses(self.val).remap(lifter.skeleton)
-        train_temporal(lifter, poses, labels, self.config, val=val, device=self.device, card=card).save(self.out)
-        print(self.out)
+        train_temporal(
+            lifter, poses, labels, self.config, self.out, val=val, device=self.device, resume=self.resume, card=card
+        )
+        print(self.out / "weights.safetensors")
 
 
 def main(argv: list[str]) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from nearfar.errors import InputError
 from nearfar.files import write_safetensors
-from nearfar.presets import TrainingConfig
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = [
     "Progress",
@@ -50,12 +52,12 @@ def save_checkpoint(
     modules: Mapping[str, nn.Module],
     optimiser: torch.optim.Optimizer,
     step: int,
-    config: TrainingConfig,
+    config: DataclassInstance,
     data: str,
 ) -> None:
     """Write the weights of modules by name (one is "network"), optimiser state and progress, whole or not at all.
 
-    Random numbers are a function of seed and step (see `nearfar.training.loop`), so no generator state is needed.
+    Random numbers are a function of seed and step (see `nearfar.training.stepping`), so no generator state is needed.
     """
     tensors = {f"{module}.{name}": value for module in modules for name, value in modules[module].state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():

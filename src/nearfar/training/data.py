@@ -145,6 +145,11 @@ class TrainingData:
             config.unlabelled,
         )
 
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """What is trained on, to tell data apart."""
+        return (self.keypoints, self.intrinsics, self.joints, self.pair, self.relation, self.first_label)
+
     def steps(self, batch_size: int) -> int:
         """Batches in an epoch; a last one of fewer than two poses is left out."""
         full, rest = divmod(len(self.sample), batch_size)

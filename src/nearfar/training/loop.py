@@ -7,14 +7,10 @@ last checkpoint exactly as if it had never stopped.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import math
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +25,7 @@ from nearfar.lifting.lifter import Lifter, resolve_device
 from nearfar.lifting.network import LiftingNetwork, build_network
 from nearfar.losses import joint_l1_loss
 from nearfar.poses import PoseSet
-from nearfar.presets import OptimiserConfig, TrainingConfig
+from nearfar.presets import TrainingConfig
 from nearfar.training.augment import augment
 from nearfar.training.checkpoint import optimiser_steps, save_checkpoint
 from nearfar.training.companions import SyntheticSamples, Teacher
@@ -38,6 +34,14 @@ from nearfar.training.initial import read_start
 from nearfar.training.log import RunLog
 from nearfar.training.objective import LimbReference, objective
 from nearfar.training.run_folder import fingerprint_of, open_run_folder, starting_step
+from nearfar.training.stepping import (
+    denormals_as_zero,
+    finite,
+    learning_rate,
+    postponed_interrupt,
+    resolve_precision,
+    step_seed,
+)
 
 __all__ = ["train"]
 
@@ -116,7 +120,7 @@ def train(
     synthetic = SyntheticSamples.of(config.synthetic, skeleton, config.seed, steps, place)
     teacher = Teacher(network, config.turn) if config.turn.weight else None
     folder = None if out is None else Path(out)
-    fingerprint = fingerprint_of(data, reference, skeleton)
+    fingerprint = fingerprint_of(skeleton, data.tensors, reference)
     with open_run_folder(folder):
         step = starting_step(folder, _modules(network, teacher), optimiser, config, fingerprint, resume=resume)
         carried = optimiser_steps(optimiser) - step
@@ -159,7 +163,7 @@ class _Run:
 
     def go(self, step: int, *, progress: bool, val: PoseSet | None, val_labels: RelativeLabels | None) -> None:
         """From `step` to the end, saving a checkpoint every minute, every epoch and on Ctrl-C."""
-        with _postponed_interrupt() as interrupted:
+        with postponed_interrupt() as interrupted, denormals_as_zero():
             self._go(step, interrupted, progress=progress, val=val, val_labels=val_labels)
 
     def _go(
@@ -178,7 +182,7 @@ class _Run:
         try:
             while step < total:
                 epoch = step // per_epoch
-                order = torch.Generator().manual_seed(_seed(self.config.seed, 1, epoch))
+                order = torch.Generator().manual_seed(step_seed(self.config.seed, 1, epoch))
                 for batch in self.data.batches(self.config.batch_size, order, first=step % per_epoch):
                     terms = self._step(batch, step, total)
                     step += 1
@@ -199,7 +203,7 @@ class _Run:
 
     def _step(self, batch: Batch, step: int, total: int) -> dict[str, torch.Tensor]:
         config, network = self.config, self.network
-        seed = _seed(config.seed, 2, step)
+        seed = step_seed(config.seed, 2, step)
         torch.manual_seed(seed)  # dropout draws from the global generator
         device = self.data.keypoints.device
         generator = torch.Generator(device=device).manual_seed(seed)
@@ -243,10 +247,8 @@ class _Run:
         return {name: other for name, other in companions.items() if len(other.keypoints)}
 
     def _record(self, terms: Mapping[str, torch.Tensor], step: int, epoch: int, bar: Any) -> None:
-        values = {name: float(value.detach()) for name, value in terms.items()}
+        values = finite(terms, step)
         total = sum(values.values())
-        if not math.isfinite(total):
-            raise InputError(f"training: the loss is not finite at step {step} ({values}); look at the data")
         bar.set_postfix(epoch=epoch + 1, loss=f"{total:.4g}")
         rate = self.optimiser.param_groups[0]["lr"]
         self.log.write(step, {"epoch": epoch + 1, "loss": total, "learning_rate": rate}, values)
@@ -279,56 +281,6 @@ class _Run:
             )
 
 
-def learning_rate(config: OptimiserConfig, step: int, total: int, carried: int = 0) -> float:
-    """The learning rate of a step, counted from 0; "step" goes on from the `carried` steps of an earlier run."""
-    highest = config.learning_rate
-    if config.schedule == "step":
-        return float(highest * 0.96 ** ((carried + step) // 100_000))
-    warm = max(1.0, 0.3 * total)
-    if step < warm:
-        low, high, share = highest / 25, highest, step / warm
-    else:
-        low, high, share = highest, highest / 250_000, (step - warm) / max(1.0, total - 1 - warm)
-    return low + (high - low) * (1 - math.cos(math.pi * min(1.0, share))) / 2
-
-
 def _modules(network: LiftingNetwork, teacher: Teacher | None) -> dict[str, torch.nn.Module]:
     """What a checkpoint holds, by name."""
     return {"network": network} if teacher is None else {"network": network, "teacher": teacher.network}
-
-
-def resolve_precision(precision: str, device: torch.device) -> Any:
-    """What a configuration's precision means on a device: "float32" or "bfloat16"."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    # On a CPU bfloat16 pays only where the matrix unit (AMX) has it.
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return "bfloat16" if capabilities.get("amx_bf16", capabilities.get("amx_tile", False)) else "float32"
-
-
-def _seed(seed: int, purpose: int, number: int) -> int:
-    """A seed for one purpose and step, far from its neighbours'."""
-    digest = hashlib.blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "little")
-
-
-@contextmanager
-def _postponed_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event: a step that is cut in half could not be resumed bit for bit."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(*_: object) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, before)  # a second one interrupts at once
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)

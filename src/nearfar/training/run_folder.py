@@ -5,28 +5,30 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from nearfar.errors import InputError
 from nearfar.files import write_text
-from nearfar.presets import TrainingConfig
 from nearfar.skeleton import Skeleton
 from nearfar.training.checkpoint import load_checkpoint, read_progress
-from nearfar.training.data import TrainingData
 from nearfar.training.objective import LimbReference
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ["fingerprint_of", "open_run_folder", "starting_step"]
 
 
-def fingerprint_of(data: TrainingData, reference: LimbReference | None, skeleton: Skeleton) -> str:
+def fingerprint_of(skeleton: Skeleton, tensors: Iterable[Tensor | None], reference: LimbReference | None) -> str:
     """A digest of everything that is trained on, to refuse resuming on other data."""
     digest = hashlib.blake2b(json.dumps(skeleton.to_dict()).encode(), digest_size=16)
-    lengths = None if reference is None else reference.lengths
-    for tensor in (data.keypoints, data.intrinsics, data.joints, data.pair, data.relation, data.first_label, lengths):
+    for tensor in (*tensors, None if reference is None else reference.lengths):
         if tensor is not None:
             digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
@@ -36,7 +38,7 @@ def starting_step(
     folder: Path | None,
     modules: Mapping[str, torch.nn.Module],
     optimiser: torch.optim.Optimizer,
-    config: TrainingConfig,
+    config: DataclassInstance,
     fingerprint: str,
     *,
     resume: bool,

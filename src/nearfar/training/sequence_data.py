@@ -154,6 +154,11 @@ class SequenceData:
             tensor(first_label, np.int64),
         )
 
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """What is trained on, to tell data apart."""
+        return (self.keypoints, self.intrinsics, self.pair, self.relation, self.first_label, *self.grids)
+
     def draw(self, size: int, length: int, strides: Sequence[int], generator: torch.Generator) -> SequenceBatch:
         """Random windows: long clips are drawn more often; of each every first, second ... frame as a stride says.
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -32,10 +34,20 @@ from nearfar.sequence_evaluation import evaluate_sequences
 from nearfar.sequences import clips
 from nearfar.skeleton import Skeleton
 from nearfar.synthetic import synthetic_poses
+from nearfar.training.checkpoint import save_checkpoint
 from nearfar.training.data import Batch
-from nearfar.training.loop import learning_rate, resolve_precision
+from nearfar.training.log import RunLog
 from nearfar.training.objective import LimbReference, objective
+from nearfar.training.run_folder import fingerprint_of, open_run_folder, starting_step
 from nearfar.training.sequence_data import SequenceBatch, SequenceData
+from nearfar.training.stepping import (
+    denormals_as_zero,
+    finite,
+    learning_rate,
+    postponed_interrupt,
+    resolve_precision,
+    step_seed,
+)
 
 __all__ = ["TemporalTrainingConfig", "train_temporal"]
 
@@ -66,7 +78,8 @@ class TemporalTrainingConfig:
         causal: share of the steps in which no frame sees later ones.
         noise: what a 2D detector would make of the keypoints.
         exact: share of the windows whose keypoints stay exact; the others are noisy to any degree up to `noise`.
-        synthetic_moments: moments of synthetic motion at each of 15, 30 and 60 frames a second, two views of each.
+        synthetic_moments: moments of synthetic motion at each of 15, 30 and 60 frames a second, two views of each; 0 is
+            for skeletons that synthetic people do not have.
         seed: of weights, windows, noise and synthetic motion.
         precision: "bfloat16" runs the linear layers in bfloat16; "auto" takes it where the hardware has the units.
     """
@@ -94,7 +107,7 @@ class TemporalTrainingConfig:
         for name in ("steady_weight", "synthetic_weight", "velocity_weight"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InputError(f"{name}: expected a number of 0 or more, got {getattr(self, name)}")
-        for name, least in (("steps", 1), ("frames", max(WINDOWS)), ("synthetic_moments", 1), ("seed", 0)):
+        for name, least in (("steps", 1), ("frames", max(WINDOWS)), ("synthetic_moments", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: expected a whole number of at least {least}, got {getattr(self, name)}")
         if self.loss.reprojection not in {"none", "rays"}:
@@ -113,10 +126,13 @@ def train_temporal(
     poses: PoseSet,
     labels: RelativeLabels | None,
     config: TemporalTrainingConfig,
+    out: str | Path | None = None,
     *,
     val: PoseSet | None = None,
     device: str = "auto",
+    resume: bool = False,
     progress: bool = True,
+    checkpoint_seconds: float = 60.0,
     card: Mapping[str, Any] | None = None,
 ) -> Lifter:
     """Train a temporal network around a single-frame one, which stays as it is.
@@ -126,18 +142,22 @@ def train_temporal(
         poses: clips with keypoints, on the lifter's skeleton.
         labels: relative depth labels of some of those poses; None for none.
         config: the run.
+        out: folder as that of `train`; None keeps everything in memory.
         val: clips with joints to measure at the end and half-way, for the eyes only.
         device: "auto", "cpu" or "cuda".
+        resume: continue the run in `out` from its last checkpoint.
         progress: show a progress bar on stderr.
+        checkpoint_seconds: write a checkpoint after so many seconds.
         card: what is known about the data, for the model card inside the weights.
 
     Returns:
         The lifter with both networks.
 
     Raises:
-        InputError: data, lifter and configuration do not fit, or the loss is not finite.
+        InputError: data, lifter and configuration do not fit, `out` holds another run, or the loss is not finite.
     """
     place = resolve_device(device)
+    config = dataclasses.replace(config, precision=resolve_precision(config.precision, place))
     single, skeleton = frames.network, frames.skeleton
     if not isinstance(single, RayDepthNetwork):
         raise InputError(f"training through time needs a lifter of head ray_depth, not {single.config.head!r}")
@@ -149,59 +169,108 @@ def train_temporal(
         poses = dataclasses.replace(poses, mean_limb_lengths=np.array(frames.card["mean_limb_lengths"]))
     if labels is None or not len(labels.sure()):
         config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, order="none"))
+    single = single.to(place).eval()
     data = SequenceData.of(poses, labels, device=place)
     reference = LimbReference.of(poses, config.loss, place)
-    synthetic = [
-        SequenceData.of(
-            synthetic_poses(config.synthetic_moments, seed=config.seed, views=2, fps=fps, skeleton=skeleton),
-            None,
-            device=place,
-            joints=True,
-        )
-        for fps in RATES
-    ]
     torch.manual_seed(config.seed)
     network = TemporalNetwork(config.network, skeleton).to(place)
-    single = single.to(place).eval()
     facts = {**frames.card, **(card or {}), "temporal_training": dataclasses.asdict(config)}
     lifter = Lifter(single, facts, network)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=config.optimiser.weight_decay, fused=True)
-    chance = torch.Generator().manual_seed(config.seed)
-    noise = torch.Generator(device=place).manual_seed(config.seed)
-    amp = resolve_precision(config.precision, place) == "bfloat16"
-    bar = tqdm(range(config.steps), unit="step", disable=not progress, dynamic_ncols=True)
-    for step in bar:
+    folder = None if out is None else Path(out)
+    fingerprint = fingerprint_of(skeleton, (*data.tensors, *single.state_dict().values()), reference)
+    modules = {"network": network}
+    with open_run_folder(folder):
+        done = starting_step(folder, modules, optimiser, config, fingerprint, resume=resume)
+        run = _Run(lifter, network, single, data, _synthetic(config, skeleton, place), reference, config)
+        with RunLog(folder, done) as log, postponed_interrupt() as interrupted, denormals_as_zero():
+            saved_at = time.monotonic()
+            bar = tqdm(total=config.steps, initial=done, unit="step", disable=not progress, dynamic_ncols=True)
+            with bar:
+                while done < config.steps:
+                    terms = run.step(done, optimiser)
+                    done += 1
+                    bar.update()
+                    last = done == config.steps
+                    if done % LOG_EVERY == 0 or last:
+                        values = finite(terms, done)
+                        bar.set_postfix(loss=f"{sum(values.values()):.4g}")
+                        log.write(done, {"loss": sum(values.values())}, values)
+                    stop = interrupted.is_set()
+                    if folder is not None and (stop or last or time.monotonic() - saved_at > checkpoint_seconds):
+                        log.flush()
+                        save_checkpoint(
+                            folder / "checkpoint.safetensors", modules, optimiser, done, config, fingerprint
+                        )
+                        saved_at = time.monotonic()
+                    if stop:
+                        raise KeyboardInterrupt
+                    if val is not None and (last or done * 2 == config.steps):
+                        _validate(lifter, val, done)
+        network.eval()
+        if folder is not None:
+            lifter.save(folder / "weights.safetensors")
+    return lifter
+
+
+def _synthetic(config: TemporalTrainingConfig, skeleton: Skeleton, device: torch.device) -> list[SequenceData]:
+    """Synthetic clips at each rate; none where the configuration wants none.
+
+    Raises:
+        InputError: the skeleton is not one that synthetic people have.
+    """
+    if not config.synthetic_moments:
+        return []
+    try:
+        made = [
+            synthetic_poses(config.synthetic_moments, seed=config.seed, views=2, fps=fps, skeleton=skeleton)
+            for fps in RATES
+        ]
+    except InputError as error:
+        raise InputError(f"{error}: leave it out with --synthetic-moments 0") from None
+    return [SequenceData.of(poses, None, device=device, joints=True) for poses in made]
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    lifter: Lifter
+    network: TemporalNetwork
+    single: RayDepthNetwork
+    data: SequenceData
+    synthetic: list[SequenceData]
+    reference: LimbReference | None
+    config: TemporalTrainingConfig
+
+    def step(self, number: int, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+        """One step; every random number is a function of seed and step."""
+        config, network, skeleton = self.config, self.network, self.lifter.skeleton
+        place = self.data.keypoints.device
+        chance = torch.Generator().manual_seed(step_seed(config.seed, 2, number))
+        noise = torch.Generator(device=place).manual_seed(step_seed(config.seed, 3, number))
         length = WINDOWS[int(torch.randint(len(WINDOWS), (1,), generator=chance))]
         causal = bool(torch.rand(1, generator=chance) < config.causal)
-        made = synthetic[int(torch.randint(len(synthetic), (1,), generator=chance))]
+        sources = [self.data]
+        if self.synthetic:
+            sources.append(self.synthetic[int(torch.randint(len(self.synthetic), (1,), generator=chance))])
         batches = [
             _augmented(source.draw(config.frames // length, length, STRIDES, chance), config, skeleton, noise)
-            for source in (data, made)
+            for source in sources
         ]
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(config.optimiser, step, config.steps)
+            group["lr"] = learning_rate(config.optimiser, number, config.steps)
         network.train()
         keypoints, intrinsics, steps = (
             torch.cat([getattr(batch, name) for batch in batches]) for name in ("keypoints", "intrinsics", "step")
         )
-        with torch.autocast(place.type, torch.bfloat16, enabled=amp):
-            prediction = network(single, keypoints, intrinsics, steps, causal=causal)
-        terms = _terms(prediction, batches, config, reference, skeleton.root_index)
-        loss = torch.stack(list(terms.values())).sum()
+        with torch.autocast(place.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            prediction = network(self.single, keypoints, intrinsics, steps, causal=causal)
+        terms = _terms(prediction, batches, config, self.reference, skeleton.root_index)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         if config.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.gradient_clip)
         optimiser.step()
-        if (step + 1) % LOG_EVERY == 0 or step + 1 == config.steps:
-            total = float(loss.detach())
-            if not math.isfinite(total):
-                raise InputError(f"training: the loss is not finite at step {step + 1}; look at the data")
-            bar.set_postfix(loss=f"{total:.4g}")
-        if val is not None and (step + 1 == config.steps or (step + 1) * 2 == config.steps):
-            _validate(lifter, val, step + 1)
-    network.eval()
-    return lifter
+        return terms
 
 
 def _augmented(
@@ -221,11 +290,11 @@ def _terms(
     reference: LimbReference | None,
     root: int,
 ) -> dict[str, Tensor]:
-    """The weighted terms of the loss of a batch of the data and a synthetic one."""
+    """The weighted terms of the loss of a batch of the data and, where there is one, a synthetic batch."""
     if prediction.root is None:
         raise ValueError("the temporal network places the root")
-    data, made = batches
-    joints, made_joints = prediction.joints[: len(data.step)], prediction.joints[len(data.step) :]
+    data, *others = batches
+    joints = prediction.joints[: len(data.step)]
     points = prediction.joints + prediction.root[:, :, None]
     pixels, intrinsics = (torch.cat([getattr(b, name) for b in batches]) for name in ("pixels", "intrinsics"))
 
@@ -248,7 +317,10 @@ def _terms(
 
     if reference is not None:
         terms["steady"] = config.steady_weight * losses.limb_steadiness_loss(joints, reference.limbs)
-    if made.joints is not None:
+    for made in others:
+        if made.joints is None:
+            raise ValueError("synthetic clips come with joints")
+        made_joints = prediction.joints[len(data.step) :]
         known = torch.where(torch.isfinite(made_joints), made.joints, torch.nan)
         error = made_joints.nan_to_num(0.0) - known
         terms["synthetic"] = config.synthetic_weight * losses.joint_l1_loss(made_joints.nan_to_num(0.0), known)

@@ -27,6 +27,7 @@ from nearfar.lifting.network import MIN_JOINTS
 from nearfar.lifting.rays import rotate
 from nearfar.lifting.turning import random_turns, turned_view
 from nearfar.poses import PoseSet
+from nearfar.presets import TurnConfig
 from nearfar.skeleton import Skeleton
 
 __all__ = ["LifterUncertainty", "Scorer", "choose_informative", "explained_share"]
@@ -39,8 +40,8 @@ _AT_ONCE = 1 << 20
 UNKNOWN = 1e-9
 """Score of pairs that nothing is known of."""
 
-TILT = 6.0
-"""Degrees by which the other cameras are tilted."""
+TILT = TurnConfig().tilt
+"""Degrees by which the other cameras are tilted: as in training."""
 
 _NODES = np.array([NormalDist().inv_cdf((i + 0.5) / 24) for i in range(24)])
 """The middles of 24 equal shares of a normal distribution: its halves may be told apart, as Gauss's nodes cannot."""
@@ -138,7 +139,9 @@ class LifterUncertainty:
         own = dataclasses.replace(own, keypoints=points, scores=None).remap(self.lifter.skeleton)
         points = np.asarray(own.keypoints)
         known = np.asarray(np.isfinite(points).all(axis=-1))
-        drawn = np.stack(list(self._samples(torch.from_numpy(points), torch.tensor(own.intrinsics).float())))
+        device = next(self.lifter.network.parameters()).device
+        intrinsics = torch.tensor(own.intrinsics, dtype=torch.float32, device=device)
+        drawn = np.stack(list(self._samples(torch.from_numpy(points).to(device), intrinsics)))
         known &= known[:, [self.lifter.skeleton.root_index]] & (known.sum(axis=1, keepdims=True) >= MIN_JOINTS)
         drawn[:, ~known] = np.nan
         column = [
@@ -152,12 +155,12 @@ class LifterUncertainty:
     def _samples(self, points: Tensor, intrinsics: Tensor) -> Iterator[Array]:
         """(N, J) depths: first as the lifter gives them, then as often as asked, half of them by other cameras."""
         network = self.lifter.network
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator(device=points.device).manual_seed(self.seed)
         spread = [torch.where(torch.isnan(points), edge, points) for edge in (-torch.inf, torch.inf)]
         size = (spread[0].amax(1) - spread[1].amin(1)).amax(-1)[:, None, None]
         with torch.inference_mode():
             lifted = network.lift(points, intrinsics)
-            yield lifted.joints[..., 2].double().numpy()
+            yield lifted.joints[..., 2].double().cpu().numpy()
             lifted = lifted._replace(joints=torch.where(torch.isnan(points[..., :1]), torch.nan, lifted.joints))
             for sample in range(self.samples):
                 if sample % 2 and lifted.root is not None:
@@ -165,12 +168,14 @@ class LifterUncertainty:
                     seen, _ = turned_view(lifted, turns, intrinsics)
                     joints = rotate(turns.transpose(1, 2), network(seen, intrinsics).joints)
                 else:
-                    seen = points + self.keypoint_noise * size * torch.randn(points.shape, generator=generator)
+                    seen = points + self.keypoint_noise * size * torch.randn(
+                        points.shape, generator=generator, device=points.device
+                    )
                     if sample % 4 >= 2:
                         joints = network(*network.mirror(seen, intrinsics)).joints[:, network.mirror_permutation]
                     else:
                         joints = network(seen, intrinsics).joints
-                yield joints[..., 2].double().numpy()
+                yield joints[..., 2].double().cpu().numpy()
 
 
 def choose_informative(
