@@ -129,6 +129,20 @@ def test_a_long_clip_in_chunks_is_the_whole_clip(lifter: Lifter, monkeypatch: py
         assert np.allclose(lifter.lift_poses(clip, causal=causal).joints, whole[causal], atol=0.02, equal_nan=True)
 
 
+@pytest.mark.parametrize("later", [1 / 9, 1 / 4])
+@pytest.mark.parametrize("frames", [1, 2, 5, 17, 29])
+def test_a_causal_call_does_not_know_the_frame_rate_to_come(
+    lifter: Lifter, clip: PoseSet, frames: int, later: float
+) -> None:
+    """Steps change after a third of the clip, and so does the median over the whole of it."""
+    waits = np.where(np.arange(len(clip)) < 10, 1 / 30, later) * np.random.default_rng(0).uniform(0.9, 1.1, len(clip))
+    uneven = dataclasses.replace(clip, time=np.cumsum(waits))
+    whole = lifter.lift_poses(uneven, causal=True)
+    seen = lifter.lift_poses(uneven.select(slice(0, frames)), causal=True)
+    np.testing.assert_allclose(whole.joints[:frames], seen.joints, atol=1e-2)
+    np.testing.assert_allclose(whole.root_position[:frames], seen.root_position, atol=1e-1)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_frames_without_a_person_are_missing_and_spoil_nothing(lifter: Lifter, clip: PoseSet, causal: bool) -> None:
     lifted = lifter.lift_poses(without(clip, 0, 9, 10, 11, 29), causal=causal)

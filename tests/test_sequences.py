@@ -51,6 +51,22 @@ def test_time_stamps_that_jitter_are_still_a_grid() -> None:
     assert clip.place.tolist() == list(range(50))
 
 
+def test_a_causal_grid_knows_the_past_only() -> None:
+    time = np.cumsum(np.concatenate([[0.0], np.full(20, 1 / 30), [3 / 30], np.full(30, 1 / 10)]))
+    (whole,) = clips(poses(52, time=time))
+    clip, step = whole.causal()
+    assert whole.step == pytest.approx(1 / 10)
+    assert clip.place[:22].tolist() == [*range(21), 23]
+    assert len(step) == clip.length
+    np.testing.assert_allclose(step[:24], 1 / 30)
+    assert step[-1] == pytest.approx(1 / 10)
+    for rows in (2, 15, 16, 22, 40):
+        (start,) = clips(poses(rows, time=time[:rows]))
+        earlier, steps = start.causal()
+        np.testing.assert_array_equal(earlier.place, clip.place[:rows])
+        np.testing.assert_array_equal(steps, step[: len(steps)])
+
+
 def test_poses_that_do_not_say_when_they_were_are_no_clips() -> None:
     assert clips(poses(4)) == []
     assert clips(poses(4, time=np.full(4, np.nan))) == []

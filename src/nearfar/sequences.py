@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ Array = npt.NDArray[Any]
 LONGEST_GAP = 1.0
 """Seconds without a row after which a clip ends: what was before says nothing of what comes then."""
 
+RECENT = 15
+"""Waits between rows from which a causal call takes its step."""
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:
@@ -28,27 +32,41 @@ class Clip:
         place: (T,) place of each row among equal steps of time, from 0; a step without a row is a frame that is not
             there.
         step: seconds from one place to the next.
+        time: (T,) seconds since the first row, as the rows say.
     """
 
     rows: Array
     place: Array
     step: float
+    time: Array
 
     @property
     def length(self) -> int:
         """Steps from the first row to the last, both counted."""
         return int(self.place[-1]) + 1
 
-    @property
-    def time(self) -> Array:
-        """(T,) seconds since the first row."""
-        return np.asarray(self.place * self.step)
-
     def spread(self, values: Array) -> Array:
         """Values (T, ...) of the rows on the grid of equal steps, (length, ...), NaN where there is no row."""
         grid = np.full((self.length, *values.shape[1:]), np.nan, values.dtype)
         grid[self.place] = values
         return grid
+
+    def causal(self) -> tuple[Clip, Array]:
+        """The clip on a grid of which no part depends on what comes later.
+
+        The step is at each row the median of the `RECENT` waits before it (at the first row, that of the second), and
+        so many of those steps, rounded, lie between it and the row before.
+
+        Returns:
+            The clip with its places so determined, and the step at each place, (length,) seconds.
+        """
+        wait = np.diff(self.time)
+        early = [np.median(wait[: i + 1]) for i in range(min(RECENT - 1, len(wait)))]
+        later = np.lib.stride_tricks.sliding_window_view(wait, RECENT) if len(wait) >= RECENT else np.empty((0, 1))
+        step = np.concatenate([early, np.median(later, axis=1)])
+        place = _places(wait, step)
+        grid = np.repeat(np.concatenate([step[:1], step]), np.diff(place, prepend=-1))
+        return dataclasses.replace(self, place=place), grid
 
 
 def clips(poses: PoseSet, fps: float = 30.0) -> list[Clip]:
@@ -85,6 +103,9 @@ def clips(poses: PoseSet, fps: float = 30.0) -> list[Clip]:
 def _clip(rows: Array, time: Array) -> Clip:
     wait = np.diff(time)
     step = float(np.median(wait))
-    # Time stamps jitter: each wait is rounded to whole steps on its own, at least one, so that no two rows collide.
-    place = np.concatenate([[0], np.cumsum(np.maximum(1, np.rint(wait / step).astype(np.int64)))])
-    return Clip(rows, place, step)
+    return Clip(rows, _places(wait, step), step, time - time[0])
+
+
+def _places(wait: Array, step: float | Array) -> Array:
+    """Places of rows: each wait is rounded to whole steps on its own, since time stamps jitter; no two rows collide."""
+    return np.concatenate([[0], np.cumsum(np.maximum(1, np.rint(wait / step).astype(np.int64)))])

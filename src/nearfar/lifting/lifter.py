@@ -38,8 +38,6 @@ __all__ = ["Lifter", "default_weights", "load", "predict", "resolve_device", "we
 SCHEMA = "nearfar-lifter-1"
 TEMPORAL = "temporal."
 """What names of the temporal network's tensors begin with."""
-STEP_TOLERANCE = 1.05
-"""Clips with steps longer than this times the temporal network's longest are lifted frame by frame."""
 
 LARGEST_PIXEL = 1e7
 SMALLEST_RAY = 1e-3
@@ -134,11 +132,11 @@ class Lifter:
         if self.temporal is not None and isinstance(self.network, RayDepthNetwork):
             cameras = np.broadcast_to(used, (len(poses), 4))
             for clip in clips(poses, fps):
-                if clip.step <= self.temporal.slowest * STEP_TOLERANCE:
-                    refined = refine(self.temporal, self.network, clip, points, cameras, causal=causal)
+                refined = refine(self.temporal, self.network, clip, points, cameras, causal=causal)
+                for single, better in zip((joints, root), refined, strict=True):
                     # What the single frames leave out (no keypoint, no person) stays out.
-                    joints[clip.rows] = np.where(np.isnan(joints[clip.rows]), np.nan, refined[0])
-                    root[clip.rows] = np.where(np.isnan(root[clip.rows]), np.nan, refined[1])
+                    before = single[clip.rows]
+                    single[clip.rows] = np.where(np.isnan(before) | np.isnan(better), before, better)
         source = poses.provenance.get("intrinsics", "given") if poses.intrinsics is not None else _assumption(poses)
         return dataclasses.replace(
             own,

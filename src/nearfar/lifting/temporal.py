@@ -25,6 +25,9 @@ __all__ = ["TemporalConfig", "TemporalNetwork", "refine"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
+STEP_TOLERANCE = 1.05
+"""Where steps are longer than this times the longest that a network is trained for, it has nothing to say."""
+
 CHUNK = 2048
 """Frames lifted at a time; what a chunk needs of its neighbours is lifted with it."""
 
@@ -147,7 +150,7 @@ class TemporalNetwork(nn.Module):
             frames: the single-frame network, which is not trained here.
             keypoints: (B, T, J, 2) pixels; NaN where missing.
             intrinsics: (B, T, 4) fx, fy, cx, cy.
-            step: (B,) seconds from frame to frame.
+            step: (B,) or (B, T) seconds from frame to frame.
             causal: a frame sees no later ones.
 
         Returns:
@@ -204,7 +207,8 @@ class TemporalNetwork(nn.Module):
 
     def _seen(self, view: TurnedView, slopes: Tensor, seen: Tensor, there: Tensor, step: Tensor) -> Tensor:
         """(B, T, 5J + 2): the rays of each frame and how they changed; zero where nobody is there (B, T)."""
-        log_step = (step.clamp(self.fastest, self.slowest) * 15).log()[:, None, None].expand(*there.shape, 1)
+        log_step = (step.clamp(self.fastest, self.slowest) * 15).log()
+        log_step = (log_step[:, None] if log_step.ndim == 1 else log_step)[..., None].expand(*there.shape, 1)
         rays = _timed(slopes, there.shape)
         # In tenths of the person's size; the cap is far beyond movement between frames.
         change = (rays[:, 1:] - rays[:, :-1]) / (self.correction * _timed(view.size, there.shape)[:, 1:, None, None])
@@ -247,24 +251,32 @@ def refine(
         clip: which of the N rows it is.
         keypoints: (N, J, 2) pixels on the network's skeleton.
         intrinsics: (N, 4).
-        causal: a frame sees no later ones.
+        causal: a frame sees no later ones, and knows of none: not even how long steps will be.
 
     Returns:
-        (T, J, 3) root-relative joints and (T, 3) root positions, mm, of the clip's rows; NaN where nobody is.
+        (T, J, 3) root-relative joints and (T, 3) root positions, mm, of the clip's rows; NaN where nobody is, and where
+        steps are too long for the network: there, and causally at the first row, time says nothing.
     """
+    if causal:
+        clip, steps = clip.causal()
+    else:
+        steps = np.full(clip.length, clip.step)
     device = next(network.parameters()).device
     points = torch.from_numpy(clip.spread(np.asarray(keypoints[clip.rows], np.float32))).to(device)
     cameras = torch.from_numpy(clip.spread(np.asarray(intrinsics[clip.rows], np.float32))).to(device)
-    step = torch.tensor([clip.step], dtype=torch.float32, device=device)
+    step = torch.from_numpy(steps.astype(np.float32))[None].to(device)
     parts: list[tuple[Tensor, Tensor]] = []
     with torch.inference_mode():
         for start in range(0, clip.length, CHUNK):
             low = max(0, start - network.reach)
             some, wanted = slice(low, start + CHUNK + network.reach), slice(start - low, start - low + CHUNK)
-            lifted = network.lift(frames, points[None, some], cameras[None, some], step, causal=causal)
+            lifted = network.lift(frames, points[None, some], cameras[None, some], step[:, some], causal=causal)
             if lifted.root is not None:
                 parts.append((lifted.joints[0, wanted], lifted.root[0, wanted]))
     joints, root = (torch.cat(part).cpu().numpy()[clip.place] for part in zip(*parts, strict=True))
+    silent = steps[clip.place] > network.slowest * STEP_TOLERANCE
+    silent[0] |= causal
+    joints[silent], root[silent] = np.nan, np.nan
     return joints, root
 
 
