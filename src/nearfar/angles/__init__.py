@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nearfar.angles.definitions import Definitions, angle_definitions
 from nearfar.angles.gait import Leg, Walk, gait, gait_record, strides
-from nearfar.angles.joint_angles import joint_angles, segment_frames
+from nearfar.angles.joint_angles import joint_angles, segment_frames, z_x_y
 from nearfar.angles.through_time import pose_angles, upwards
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "segment_frames",
     "strides",
     "upwards",
+    "z_x_y",
 ]

@@ -21,7 +21,7 @@ from nearfar.angles.definitions import Ball, Foot, Grounded, Hinge, Line, Point,
 from nearfar.errors import InputError
 from nearfar.skeleton import Skeleton
 
-__all__ = ["LEAST_BEND", "POLE", "joint_angles", "segment_frames"]
+__all__ = ["LEAST_BEND", "POLE", "joint_angles", "segment_frames", "z_x_y"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -186,11 +186,11 @@ def _on_ground(frame: FloatArray, up: npt.ArrayLike, forward: npt.ArrayLike | No
 def _stacked(lower: FloatArray, upper: FloatArray) -> dict[str, FloatArray]:
     """Flexion (forward), lateral flexion (to the right) and rotation (right side forward) of a segment on another."""
     y, z = _in(lower, upper[..., 1]), _in(lower, upper[..., 2])
-    extension, right, turn = _z_x_y(y, z)
+    extension, right, turn = z_x_y(y, z)
     return {"flexion": -extension, "lateral": right, "rotation": turn}
 
 
-def _z_x_y(y: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def z_x_y(y: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Degrees of R = Rz(a) Rx(b) Ry(c) from its columns y and z (..., 3); a and c are NaN where b is near 90 or -90."""
     a, b = np.arctan2(-y[..., 0], y[..., 1]), np.arcsin(np.clip(y[..., 2], -1, 1))
     # Rz(-a) z = (sin c, -sin b cos c, cos b cos c)
@@ -209,7 +209,7 @@ def _ball(p: FloatArray, part: Ball, frame: FloatArray) -> dict[str, FloatArray]
     y, z = -_in(frame, limb), _in(frame, hinge)
     if part.left:  # the right limb of the person in the mirror; an axis keeps the sense of its rotation there
         y, z = y * [1, 1, -1], z * [-1, -1, 1]
-    flexion, adduction, rotation = _z_x_y(y, z)
+    flexion, adduction, rotation = z_x_y(y, z)
     elevation = _angle_between(y, np.broadcast_to([0.0, 1.0, 0.0], y.shape))
     aside = np.where((elevation < POLE) | (elevation > 180 - POLE), np.nan, -y[..., 2])
     return {
