@@ -9,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from motion_files import AcclaimMotion
 from roma import random_rotmat
 
 from nearfar import PoseSet, get_skeleton, skeleton_names
 from nearfar.angles import angle_definitions, joint_angles, pose_angles, segment_frames
+from nearfar.datasets.asf_amc import load_amc
 from nearfar.errors import InputError
 from nearfar.poses import Category
 from nearfar.skeleton import mirror
@@ -151,6 +153,28 @@ def test_synthetic_kinematics_are_recovered() -> None:
     assert np.allclose(angles["trunk_flexion"], column["thorax_flexion"][:, 0])
     tilt = np.where(np.abs(column["pelvis_tilt"][:, 0]) <= 180, column["pelvis_tilt"][:, 0], np.nan)
     assert np.allclose(angles["pelvis_tilt"], tilt)
+
+
+def test_knee_and_elbow_of_acclaim_files(tmp_path) -> None:
+    """CMU's bones on both sides of a knee and an elbow lie on one line at rest: the AMC file's rx is the flexion."""
+    motion = AcclaimMotion(seed=7, frames=40)
+    rng = np.random.default_rng(7)
+    for side, sign in (("l", 1), ("r", -1)):
+        for upper, lower, direction, axis in (
+            ("femur", "tibia", (sign * 0.34202, -0.939693, 0), (0, 0, sign * 20)),
+            ("humerus", "radius", (sign, 0, 0), (180, sign * 30, sign * 90)),
+        ):
+            for bone in (upper, lower):
+                motion.direction[side + bone] = np.array(direction, float)
+                motion.axis[side + bone] = np.array(axis, float)
+            motion.values[side + lower] = rng.uniform(0, 120, (40, 1))
+    motion.write_asf(tmp_path / "01.asf")
+    motion.write_amc(tmp_path / "01_01.amc")
+    angles = pose_angles(load_amc(tmp_path / "01_01.amc"))
+    for side in ("left", "right"):
+        knee, elbow = (motion.values[side[0] + bone][:, 0] for bone in ("tibia", "radius"))
+        assert np.abs(angles[f"{side}_knee_flexion"] - knee).max() < 0.01  # degrees; joints are float32
+        assert np.abs(angles[f"{side}_elbow_flexion"] - elbow).max() < 0.01
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 100))

@@ -94,6 +94,8 @@ def test_nobody_walks() -> None:
     for name in ("right_knee", "right_ankle"):
         one_leg[:, H36M17.index(name)] = one_leg[0, H36M17.index(name)]
     assert gait(clip(one_leg)) == []
+    x, y, z = np.moveaxis(stick_walk(), -1, 0)
+    assert gait(clip(np.stack([x, -z, y], axis=-1))) == []  # cycling with the legs, on the back
     assert gait(PoseSet(H36M17, joints=stick_walk())) == []  # poses that do not say when they were
     flat = {"name": "flat", "joints": ["left_hip", "right_hip", "neck", "left_knee"], "root": "neck", "mirror_pairs": [],
             "limbs": [{"parent": "neck", "child": j} for j in ("left_hip", "right_hip", "left_knee")]}  # fmt: skip

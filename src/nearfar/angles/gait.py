@@ -31,6 +31,8 @@ LEAST_SWING = 0.25
 """Leg lengths that a foot must move forward and back against the pelvis to have made a step."""
 STEP_SECONDS = (0.2, 1.5)
 """Times between strikes of the two feet that are taken for steps."""
+MOST_LEAN = 60.0
+"""Degrees between the pelvis's upward axis and the vertical beyond which nobody walks."""
 LONGEST_GAP = 0.25
 """Seconds without a foot beyond which its strikes before and after are not of one stride."""
 MOST_MISSING = 0.1
@@ -74,7 +76,7 @@ class Walk:
         sequence: name of the clip.
         person: identity within it.
         steps: from a strike of one foot to the next of the other.
-        cadence: steps a minute: 60 over the median time of a step.
+        cadence: steps a minute while stepping.
         left, right: the legs.
     """
 
@@ -89,7 +91,7 @@ class Walk:
 def gait(
     poses: PoseSet, angles: Mapping[str, Array] | None = None, *, up: npt.ArrayLike | None = None, fps: float = 30.0
 ) -> list[Walk]:
-    """The walks in a pose set: of each clip (`nearfar.sequences.clips`) in which a person makes at least two steps.
+    """The walks in a pose set: one of each clip (`nearfar.sequences.clips`) in which a person takes two steps in a row.
 
     Args:
         poses: poses with 3D joints in any frame, with `time` or `frame_index`.
@@ -169,12 +171,13 @@ def strides(time: Array, values: Array, strikes: Array, points: int = 101) -> Ar
 
 @dataclass(frozen=True, eq=False)
 class _Feet:
-    """How far the feet are before the middle of the hips, mm, on a clip's grid of T steps; leg length, mm."""
+    """On a clip's grid: mm that the feet are before the middle of the hips, (T,); leg length, mm; who does not lean."""
 
     heel: Mapping[str, Array]
     toe: Mapping[str, Array]
     ankle: Mapping[str, Array]
     leg: float
+    upright: Array
 
     @classmethod
     def of(cls, joints: Array, defined: Definitions, up: Array, step: float) -> _Feet:
@@ -194,6 +197,9 @@ class _Feet:
             hip, knee, ankle = (point(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
             return np.asarray(np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1))
 
+        spine = point("lower_spine") - hips
+        with np.errstate(invalid="ignore"):
+            upright = ~(spine @ up < np.cos(np.deg2rad(MOST_LEAN)) * np.linalg.norm(spine, axis=-1))
         legs = np.concatenate([lengths(side) for side in SIDES])
         legs = legs[np.isfinite(legs)]
         toes = {side: f"{side}_toe" if f"{side}_toe" in defined.points else f"{side}_ankle" for side in SIDES}
@@ -202,6 +208,7 @@ class _Feet:
             toe={side: before(toes[side]) for side in SIDES},
             ankle={side: before(f"{side}_ankle") for side in SIDES},
             leg=float(np.median(legs)) if len(legs) else np.nan,
+            upright=upright,
         )
 
 
@@ -217,15 +224,18 @@ def _walk(
     at, is_left = at[order], is_left[order]
     wait = np.diff(at) * clip.step
     step = (is_left[1:] != is_left[:-1]) & (wait >= STEP_SECONDS[0]) & (wait <= STEP_SECONDS[1])
-    if step.sum() < 2:
+    step &= np.array([feet.upright[first : last + 1].mean() > 0.9 for first, last in pairwise(at)], dtype=bool)
+    step &= np.append(step[1:], False) | np.insert(step[:-1], 0, False)  # one alone is no walk
+    if not step.any():
         return None
-    # A foot that moves to and fro alone makes no steps: only strikes next to a step are of a walk.
     of_walk = np.append(step, False) | np.insert(step, 0, False)
+    first, last = at[of_walk][[0, -1]]
     legs = {}
     for side in SIDES:
         mine = at[of_walk & (is_left == (side == "left"))]
-        legs[side] = _leg(side, mine, toe_offs[side], feet, angles, clip.step, start)
-    return Walk(sequence, person, int(step.sum()), float(60 / np.median(wait[step])), legs["left"], legs["right"])
+        lifts = toe_offs[side][(toe_offs[side] > first) & (toe_offs[side] < last)]
+        legs[side] = _leg(side, mine, lifts, feet, angles, clip.step, start)
+    return Walk(sequence, person, int(step.sum()), float(60 / wait[step].mean()), legs["left"], legs["right"])
 
 
 def _leg(

@@ -172,8 +172,8 @@ def _on_ground(frame: FloatArray, up: npt.ArrayLike, forward: npt.ArrayLike | No
     tilt = _degrees(_dot(y, own), _dot(x, own))
     rotation = np.full(tilt.shape, np.nan)
     if forward is not None:
-        ahead = np.asarray(forward, dtype=np.float64)
-        ahead = _unit(ahead - _dot(ahead, up)[..., None] * up)
+        there = np.asarray(forward, dtype=np.float64)
+        ahead = _unit(there - _dot(there, up)[..., None] * up)
         rotation = _degrees(_dot(z, ahead), _dot(z, np.cross(ahead, up)))
     upright = np.abs(obliquity) <= 90 - POLE
     return {
@@ -202,11 +202,11 @@ def z_x_y(y: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray, FloatAr
 
 def _ball(p: FloatArray, part: Ball, frame: FloatArray) -> dict[str, FloatArray]:
     """Angles of a limb in a segment (see the module's text); elevation and its plane as Wu et al. 2005, 2.4.7."""
-    limb, following = _unit(_vector(p, part.limb)), _unit(_vector(p, part.next))
+    limb, following = _vector(p, part.limb), _vector(p, part.next)
     # The axis that the next limb bends about, pointing to the person's right.
     hinge = _unit(np.cross(limb, following) * (1.0 if part.forward else -1.0))
     hinge = np.where((_angle_between(limb, following) < LEAST_BEND)[..., None], np.nan, hinge)
-    y, z = -_in(frame, limb), _in(frame, hinge)
+    y, z = -_in(frame, _unit(limb)), _in(frame, hinge)
     if part.left:  # the right limb of the person in the mirror; an axis keeps the sense of its rotation there
         y, z = y * [1, 1, -1], z * [-1, -1, 1]
     flexion, adduction, rotation = z_x_y(y, z)

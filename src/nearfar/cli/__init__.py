@@ -14,6 +14,7 @@ COMMANDS = {
     "lift": "lift images, videos or keypoints to 3D",
     "view": "make the 3D viewer (one HTML file) of poses",
     "export": "write poses as files that other programs open",
+    "angles": "joint angles and gait, in clinical terms; for tables, OpenSim and figures",
     "train": "train a lifter from relative depth labels, or from 3D",
     "train-video": "train a lifter of clips around a lifter of single frames",
     "evaluate": "measure a lifter against 3D truth",

@@ -55,11 +55,10 @@ def write_c3d(
     points = np.full((count, len(people), poses.skeleton.num_joints, 3), np.nan)
     for i, (begin, track) in enumerate(zip(begins, people, strict=True)):
         points[begin - first : begin - first + len(track.joints), i] = track.joints
-    points = points[..., [0, 2, 1]] * [1, -1, 1]  # z up
-    points = points.reshape(count, -1, 3)
     prefixes = [f"{track.name}:" if len(people) > 1 else "" for track in people]
     labels = [prefix + joint for prefix in prefixes for joint in poses.skeleton.joints]
-    missing = np.isnan(points).any(axis=-1)
+    z_up = points.reshape(count, -1, 3)[..., [0, 2, 1]] * [1, -1, 1]
+    missing = np.isnan(z_up).any(axis=-1)
     file = ezc3d.c3d()
     file["header"]["points"]["first_frame"] = first
     file.add_parameter("POINT", "RATE", [rate])
@@ -68,7 +67,7 @@ def write_c3d(
     file.add_parameter("POINT", "DESCRIPTIONS", [label.replace("_", " ") for label in labels])
     file.add_parameter("POINT", "X_SCREEN", ["+Y"])
     file.add_parameter("POINT", "Y_SCREEN", ["+Z"])
-    file["data"]["points"] = np.concatenate([points.transpose(2, 1, 0), np.ones((1, len(labels), count))])
+    file["data"]["points"] = np.concatenate([z_up.transpose(2, 1, 0), np.ones((1, len(labels), count))])
     file["data"]["meta_points"]["residuals"] = np.where(missing.T, -1.0, 0.0)[None]
     with replacing(path) as temporary:
         file.write(str(temporary))

@@ -4,6 +4,7 @@ Field names or the header say the units; a missing number is an empty cell or nu
 docs/formats.md. Numbers are written with as many digits as it takes to read the same number again, and read as float64.
 """
 
+from nearfar.tables.angles import write_angles_csv
 from nearfar.tables.crowdkit import read_crowdkit_csv, write_crowdkit_csv
 from nearfar.tables.labels import read_labels_csv, read_labels_json, write_labels_csv, write_labels_json
 from nearfar.tables.labels_jsonl import iter_labels_jsonl, read_labels_jsonl, write_labels_jsonl
@@ -18,6 +19,7 @@ __all__ = [
     "read_labels_jsonl",
     "read_poses_csv",
     "read_poses_json",
+    "write_angles_csv",
     "write_crowdkit_csv",
     "write_labels_csv",
     "write_labels_json",

@@ -1,5 +1,7 @@
 """Pictures that people look at: overlays on frames, the 3D viewer, figures and reports."""
 
+from nearfar.viewing.angle_figure import angle_figure
+from nearfar.viewing.certainty import order_certainty
 from nearfar.viewing.contact_sheet import contact_sheet
 from nearfar.viewing.figures import comparison_figure, evaluation_figure, save_figure, training_figure
 from nearfar.viewing.overlay import draw_overlay, write_overlay
@@ -14,10 +16,12 @@ __all__ = [
     "Section",
     "Table",
     "Text",
+    "angle_figure",
     "comparison_figure",
     "contact_sheet",
     "draw_overlay",
     "evaluation_figure",
+    "order_certainty",
     "pose_grid",
     "save_figure",
     "training_figure",
