@@ -209,6 +209,19 @@ def test_c3d_of_two_people(two_people: PoseSet, tmp_path: Path) -> None:
     assert read_c3d(alone.paths[0]).labels == H36M17.joints
 
 
+def test_c3d_of_more_than_255_points(tmp_path: Path) -> None:
+    import ezc3d
+
+    joints = np.random.default_rng(0).normal(0, 500, (40, 17, 3))
+    crowd = PoseSet(
+        H36M17, joints=joints, frame="world", time=np.tile([0, 0.1], 20), person=np.repeat(np.arange(20), 2)
+    )
+    (path,) = export(crowd, tmp_path / "crowd.c3d").paths
+    assert read_c3d(path).labels[-1] == "person19:right_wrist"
+    points = ezc3d.c3d(str(path))["data"]["points"][:3].transpose(2, 1, 0).reshape(2, 20, 17, 3)
+    assert np.abs(points.swapaxes(0, 1).reshape(40, 17, 3) - joints).max() < 1e-3
+
+
 def test_one_person_a_file(two_people: PoseSet, tmp_path: Path) -> None:
     for suffix in ("trc", "mot"):
         paths = export(two_people, tmp_path / f"two.{suffix}").paths
@@ -276,6 +289,7 @@ def test_what_cannot_be_written_is_refused(clip: PoseSet, two_people: PoseSet, t
     with pytest.raises(InputError, match="skeleton 'arm'"):
         export(other, tmp_path / "x.xml")
     assert export(other, tmp_path / "arm.c3d").paths  # markers need no names that we know
+    assert "which way they face is unknown" in " ".join(export(other, tmp_path / "arm.trc").notes)
     monkeypatch.setitem(sys.modules, "ezc3d", None)
     with pytest.raises(InputError, match=r"nearfar\[biomechanics\]"):
         export(clip, tmp_path / "x.c3d")

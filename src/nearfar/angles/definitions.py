@@ -118,14 +118,18 @@ class Definitions:
         return self.points[name]
 
 
-def angle_definitions(skeleton: Skeleton) -> Definitions:
+def angle_definitions(skeleton: Skeleton, *, any_at_all: bool = False) -> Definitions:
     """The joint angles that are defined on a skeleton.
+
+    Args:
+        skeleton: its joints' names are looked up.
+        any_at_all: be content with none.
 
     Raises:
         InputError: none is.
     """
     found = _definitions(skeleton.joints)
-    if not found.parts:
+    if not (found.parts or any_at_all):
         name, reason = next(iter(found.undefined.items()))
         raise InputError(f"skeleton {skeleton.name!r} has no joint angles; {name}, for one, {reason}")
     return found

@@ -189,10 +189,6 @@ class _Feet:
         ahead = _HEADING(np.cross(up, point("right_hip") - point("left_hip")), time)
         ahead /= np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-9)
 
-        def before(name: str) -> Array:
-            place = np.sum((point(name) - hips) * ahead, axis=-1)
-            return np.asarray(_SMOOTH(place[:, None], time)[:, 0])
-
         def lengths(side: str) -> Array:
             hip, knee, ankle = (point(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
             return np.asarray(np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1))
@@ -202,11 +198,14 @@ class _Feet:
             upright = ~(spine @ up < np.cos(np.deg2rad(MOST_LEAN)) * np.linalg.norm(spine, axis=-1))
         legs = np.concatenate([lengths(side) for side in SIDES])
         legs = legs[np.isfinite(legs)]
-        toes = {side: f"{side}_toe" if f"{side}_toe" in defined.points else f"{side}_ankle" for side in SIDES}
+        toe = "toe" if {"left_toe", "right_toe"} <= set(defined.points) else "ankle"
+        places = [np.sum((point(f"{side}_{part}") - hips) * ahead, axis=-1)
+                  for part in ("heel", toe, "ankle") for side in SIDES]  # fmt: skip
+        heels, toes, ankles = _SMOOTH(np.stack(places, axis=1)[..., None], time)[..., 0].T.reshape(3, 2, -1)
         return cls(
-            heel={side: before(f"{side}_heel") for side in SIDES},
-            toe={side: before(toes[side]) for side in SIDES},
-            ankle={side: before(f"{side}_ankle") for side in SIDES},
+            heel=dict(zip(SIDES, heels, strict=True)),
+            toe=dict(zip(SIDES, toes, strict=True)),
+            ankle=dict(zip(SIDES, ankles, strict=True)),
             leg=float(np.median(legs)) if len(legs) else np.nan,
             upright=upright,
         )

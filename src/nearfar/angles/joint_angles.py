@@ -89,10 +89,11 @@ def segment_frames(joints: npt.ArrayLike, skeleton: Skeleton) -> dict[str, Float
         is missing, or those of a segment lie on a line.
 
     Raises:
-        InputError: as `joint_angles`.
+        InputError: the joints are not (..., J, 3).
     """
     p = _checked(joints, skeleton)
-    return {name: _frame(p, segment) for name, segment in angle_definitions(skeleton).segments.items()}
+    segments = angle_definitions(skeleton, any_at_all=True).segments
+    return {name: _frame(p, segment) for name, segment in segments.items()}
 
 
 def _checked(joints: npt.ArrayLike, skeleton: Skeleton) -> FloatArray:

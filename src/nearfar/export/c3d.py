@@ -64,7 +64,6 @@ def write_c3d(
     file.add_parameter("POINT", "RATE", [rate])
     file.add_parameter("POINT", "UNITS", ["mm"])
     file.add_parameter("POINT", "LABELS", labels)
-    file.add_parameter("POINT", "DESCRIPTIONS", [label.replace("_", " ") for label in labels])
     file.add_parameter("POINT", "X_SCREEN", ["+Y"])
     file.add_parameter("POINT", "Y_SCREEN", ["+Z"])
     file["data"]["points"] = np.concatenate([z_up.transpose(2, 1, 0), np.ones((1, len(labels), count))])
