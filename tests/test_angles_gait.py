@@ -74,6 +74,21 @@ def test_frame_scale_and_direction_do_not_matter() -> None:
     assert gait(clip(on_the_spot))[0].left.knee_range == pytest.approx(expected.left.knee_range)
 
 
+def test_legs_are_enough() -> None:
+    names = [f"{side}_{part}" for side in ("left", "right") for part in ("hip", "knee", "ankle")]
+    limbs = [{"parent": "left_hip", "child": "right_hip"}]
+    limbs += [{"parent": f"{side}_{a}", "child": f"{side}_{b}"} for side in ("left", "right")
+              for a, b in (("hip", "knee"), ("knee", "ankle"))]  # fmt: skip
+    legs = type(H36M17).from_dict(
+        {"name": "legs", "joints": names, "root": "left_hip", "mirror_pairs": [], "limbs": limbs}
+    )
+    joints = stick_walk()[:, [H36M17.index(name) for name in names]]
+    (walk,) = gait(PoseSet(legs, joints=joints, frame="world", time=np.arange(300) / FPS))
+    assert walk.steps == 9
+    assert walk.left.knee_range == pytest.approx(60, abs=1)
+    assert np.isnan(walk.left.hip_range)
+
+
 def test_noise_and_gaps() -> None:
     joints = stick_walk() + np.random.default_rng(0).normal(0, 8, (300, 17, 3))
     joints[100:104] = np.nan

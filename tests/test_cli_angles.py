@@ -72,12 +72,16 @@ def test_options(walkers: Path, tmp_path: Path, capsys) -> None:
 def test_bad_input_is_one_line_and_writes_nothing(walkers: Path, tmp_path: Path, capsys) -> None:
     PoseSet(H36M17, keypoints=np.zeros((2, 17, 2))).save(tmp_path / "flat.npz")
     PoseSet(H36M17, joints=np.zeros((0, 17, 3))).save(tmp_path / "none.npz")
+    names = Category.of(["a"] * 4 + ["b"] * 4)
+    PoseSet(H36M17, joints=stick_walk()[:8], time=np.arange(8.0) % 4, sequence=names).save(tmp_path / "clips.npz")
     (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04nonsense")
     out = tmp_path / "out"
     for arguments, message in (
         ([walkers, "--out", out / "a.xlsx"], "ends in .csv"),
         ([walkers, "--mot", out / "a.txt"], "ends in .mot"),
-        ([walkers, "--figure", out / "a.gif"], ".pdf, .png, .svg"),
+        ([walkers, "--figure", out / "a.gif", "--mot", out / "a.mot"], ".pdf, .png, .svg"),
+        ([tmp_path / "clips.npz", "--mot", out / "a.mot"], "choose a sequence"),
+        ([tmp_path / "clips.npz", "--figure", out / "a.png"], "choose a sequence"),
         ([walkers, "--person", "2"], "no person 2"),
         ([walkers, "--sequence", "x"], "no sequence 'x'"),
         ([walkers, "--smooth", "-1"], "window"),

@@ -9,7 +9,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from nearfar.errors import InputError
 from nearfar.skeleton import Skeleton
 
 __all__ = ["SIDES", "Ball", "Definitions", "Foot", "Grounded", "Hinge", "Segment", "Stacked", "angle_definitions"]
@@ -105,34 +104,15 @@ class Definitions:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the angles that the skeleton has, in order."""
-        return tuple(name for part in self.parts for name in _names(part.__dict__))
-
-    def point(self, name: str) -> Point:
-        """The joints of a point.
-
-        Raises:
-            InputError: the skeleton lacks it.
-        """
-        if name not in self.points:
-            raise InputError(f"the skeleton has no joint for {name!r}")
-        return self.points[name]
+        found: list[str] = []
+        for part in self.parts:
+            found += [part.name] if isinstance(part, Hinge | Foot) else part.names.values()
+        return tuple(found)
 
 
-def angle_definitions(skeleton: Skeleton, *, any_at_all: bool = False) -> Definitions:
-    """The joint angles that are defined on a skeleton.
-
-    Args:
-        skeleton: its joints' names are looked up.
-        any_at_all: be content with none.
-
-    Raises:
-        InputError: none is.
-    """
-    found = _definitions(skeleton.joints)
-    if not (found.parts or any_at_all):
-        name, reason = next(iter(found.undefined.items()))
-        raise InputError(f"skeleton {skeleton.name!r} has no joint angles; {name}, for one, {reason}")
-    return found
+def angle_definitions(skeleton: Skeleton) -> Definitions:
+    """The joint angles that are defined on a skeleton, by the names of its joints; there may be none."""
+    return _definitions(skeleton.joints)
 
 
 @cache

@@ -182,7 +182,7 @@ class _Feet:
     @classmethod
     def of(cls, joints: Array, defined: Definitions, up: Array, step: float) -> _Feet:
         def point(name: str) -> Array:
-            return np.asarray(joints[:, list(defined.point(name))].mean(axis=1))
+            return np.asarray(joints[:, list(defined.points[name])].mean(axis=1))
 
         time = np.arange(len(joints)) * step
         hips = point("hip_centre")
@@ -193,9 +193,8 @@ class _Feet:
             hip, knee, ankle = (point(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
             return np.asarray(np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1))
 
-        spine = point("lower_spine") - hips
-        with np.errstate(invalid="ignore"):
-            upright = ~(spine @ up < np.cos(np.deg2rad(MOST_LEAN)) * np.linalg.norm(spine, axis=-1))
+        spine = point("lower_spine") - hips if "lower_spine" in defined.points else np.full(hips.shape, np.nan)
+        upright = ~(spine @ up < np.cos(np.deg2rad(MOST_LEAN)) * np.linalg.norm(spine, axis=-1))
         legs = np.concatenate([lengths(side) for side in SIDES])
         legs = legs[np.isfinite(legs)]
         toe = "toe" if {"left_toe", "right_toe"} <= set(defined.points) else "ankle"

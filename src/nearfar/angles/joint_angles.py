@@ -59,6 +59,9 @@ def joint_angles(
     """
     p = _checked(joints, skeleton)
     defined = angle_definitions(skeleton)
+    if not defined.parts:
+        name, reason = next(iter(defined.undefined.items()))
+        raise InputError(f"skeleton {skeleton.name!r} has no joint angles; {name}, for one, {reason}")
     frames = {name: _frame(p, segment) for name, segment in defined.segments.items()}
     found: dict[str, FloatArray] = {}
     for part in defined.parts:
@@ -92,8 +95,7 @@ def segment_frames(joints: npt.ArrayLike, skeleton: Skeleton) -> dict[str, Float
         InputError: the joints are not (..., J, 3).
     """
     p = _checked(joints, skeleton)
-    segments = angle_definitions(skeleton, any_at_all=True).segments
-    return {name: _frame(p, segment) for name, segment in segments.items()}
+    return {name: _frame(p, segment) for name, segment in angle_definitions(skeleton).segments.items()}
 
 
 def _checked(joints: npt.ArrayLike, skeleton: Skeleton) -> FloatArray:

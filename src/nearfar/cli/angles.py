@@ -49,24 +49,27 @@ class Angles:
         from nearfar.export import export
         from nearfar.files import write_text
         from nearfar.tables import write_angles_csv
+        from nearfar.viewing import angle_figure, save_figure
+        from nearfar.viewing.figures import check_suffix
 
         for path, suffix in ((self.out, ".csv"), (self.mot, ".mot"), (self.gait, ".json")):
             if path is not None and path.suffix.lower() != suffix:
                 raise InputError(f"{path}: expected a name that ends in {suffix}")
+        if self.figure is not None:
+            check_suffix(self.figure)
         poses = self._chosen()
         angles = pose_angles(poses)
         defined = angle_definitions(poses.skeleton)
         walks = gait(poses, angles) if {"left_ankle", "right_ankle"} <= set(defined.points) else []
-        if self.figure is not None:
-            from nearfar.viewing import angle_figure, save_figure
-
-            save_figure(angle_figure(poses, angles, walks), self.figure)
+        figure = None if self.figure is None else angle_figure(poses, angles, walks)
+        notes = () if self.mot is None else export(poses, self.mot).notes
+        if figure is not None and self.figure is not None:
+            save_figure(figure, self.figure)
         write_angles_csv(poses, angles, self.out)
-        if self.mot is not None:
-            for note in export(poses, self.mot).notes:
-                print(note)
         if self.gait is not None:
             write_text(self.gait, json.dumps(gait_record(walks), ensure_ascii=False, indent=1) + "\n")
+        for note in notes:
+            print(note)
         for name, reason in defined.undefined.items():
             if not name.startswith("right_"):
                 both = name.replace("left_", "left and right ").replace("_", " ")

@@ -77,7 +77,7 @@ def _coordinates(track: Track, skeleton: Skeleton) -> dict[str, Array]:
     if (pelvis := segment_frames(track.joints, skeleton).get("pelvis")) is not None:
         turns = z_x_y(pelvis[..., 1], pelvis[..., 2])
         out |= dict(zip(("pelvis_tilt", "pelvis_list", "pelvis_rotation"), turns, strict=True))
-        hips = track.joints[:, list(defined.point("hip_centre"))].mean(axis=1) / 1000
+        hips = track.joints[:, list(defined.points["hip_centre"])].mean(axis=1) / 1000
         place = hips - pelvis @ np.array(names["pelvis"]["hips"])
         out |= dict(zip(("pelvis_tx", "pelvis_ty", "pelvis_tz"), place.T, strict=True))
     angles = joint_angles(track.joints, skeleton)
