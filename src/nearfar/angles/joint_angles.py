@@ -204,7 +204,7 @@ def z_x_y(y: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray, FloatAr
 
 
 def _ball(p: FloatArray, part: Ball, frame: FloatArray) -> dict[str, FloatArray]:
-    """Angles of a limb in a segment (see the module's text); elevation and its plane as Wu et al. 2005, 2.4.7."""
+    """Angles of a limb in a segment: see the module's text, and for elevation and its plane Wu et al. 2005."""
     limb, following = _vector(p, part.limb), _vector(p, part.next)
     # The axis that the next limb bends about, pointing to the person's right.
     hinge = _unit(np.cross(limb, following) * (1.0 if part.forward else -1.0))
