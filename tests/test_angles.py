@@ -132,6 +132,21 @@ def test_signs() -> None:
     assert measured({name: at + [at[2] / 4, 0, 0] for name, at in standing().items()})["pelvis_tilt"] > 10
 
 
+def test_the_ankle_by_heel_and_toe() -> None:
+    halpe = get_skeleton("halpe26")
+    joints = np.full((len(halpe), 3), np.nan)
+    for name, at in {
+        "knee": (0, 100, 480),
+        "ankle": (0, 100, 70),
+        "heel": (-50, 100, 0),
+        "big_toe": (170, 100, 0),
+    }.items():
+        joints[halpe.index(f"left_{name}")] = at
+    assert joint_angles(joints, halpe)["left_ankle_dorsiflexion"] == pytest.approx(0, abs=1e-9)
+    joints[halpe.index("left_knee")] += [410 * np.tan(np.deg2rad(20)), 0, 0]  # the shank leans forward
+    assert joint_angles(joints, halpe)["left_ankle_dorsiflexion"] == pytest.approx(20)
+
+
 def test_synthetic_kinematics_are_recovered() -> None:
     """Hips, knees, elbows, pelvis, from the angles that the synthetic people were made of (another implementation)."""
     rng = np.random.default_rng(3)

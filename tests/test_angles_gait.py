@@ -89,6 +89,25 @@ def test_legs_are_enough() -> None:
     assert np.isnan(walk.left.hip_range)
 
 
+def test_heels_and_toes_go_before_ankles() -> None:
+    """A foot lags behind its ankle, heel by 40 ms and toe by 100 ms: so do its strikes and toe-offs."""
+    halpe = get_skeleton("halpe26")
+    joints = np.full((300, len(halpe), 3), np.nan)
+    walk = stick_walk() - [0, 1300, 0] * np.arange(300)[:, None, None] / FPS
+    for name in set(halpe.joints) & set(H36M17.joints):
+        joints[:, halpe.index(name)] = walk[:, H36M17.index(name)]
+    for side in ("left", "right"):
+        ankle = walk[:, H36M17.index(f"{side}_ankle")]
+        joints[:, halpe.index(f"{side}_heel")] = np.roll(ankle, 2, axis=0) - [0, 50, 30]
+        joints[:, halpe.index(f"{side}_big_toe")] = np.roll(ankle, 5, axis=0) + [0, 150, -30]
+    poses = PoseSet(halpe, joints=joints, frame="world", time=2 + np.arange(300) / FPS)
+    (found,), (bare,) = gait(poses), gait(clip(walk))
+    for name, lag in (("strikes", 2 / FPS), ("toe_offs", 5 / FPS)):
+        late, early = getattr(found.left, name), getattr(bare.left, name)[1:-1]
+        assert np.abs(late[:, None] - (early + lag)).min(axis=0).max() < 0.021
+    assert np.isfinite(pose_angles(poses)["left_ankle_dorsiflexion"]).all()
+
+
 def test_noise_and_gaps() -> None:
     joints = stick_walk() + np.random.default_rng(0).normal(0, 8, (300, 17, 3))
     joints[100:104] = np.nan
