@@ -130,11 +130,9 @@ def with_markers(file):
 
 
 def columns(table):
-    labels = list(table.getColumnLabels())
-    values = table.getMatrix().to_numpy() if hasattr(table.getMatrix(), "to_numpy") else None
-    if values is None:
-        values = np.array([[table.getRowAtIndex(i)[j] for j in range(len(labels))] for i in range(table.getNumRows())])
-    return {name: values[:, i].tolist() for i, name in enumerate(labels)}
+    """Column -> values of a table."""
+    values = table.getMatrix().to_numpy()
+    return {name: values[:, i].tolist() for i, name in enumerate(table.getColumnLabels())}
 
 
 def read(trc, mot):
