@@ -49,9 +49,9 @@ def resolve_precision(precision: str, device: torch.device) -> Any:
         return precision
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    # On a CPU bfloat16 pays only where the matrix unit (AMX) has it.
+    # On a CPU bfloat16 pays only where there are instructions for it: AMX on Intel's, AVX-512 on AMD's.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return "bfloat16" if capabilities.get("amx_bf16", capabilities.get("amx_tile", False)) else "float32"
+    return "bfloat16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "float32"
 
 
 def step_seed(seed: int, purpose: int, number: int) -> int:
