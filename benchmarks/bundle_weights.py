@@ -78,7 +78,13 @@ class DefaultVideo:
             for method in ("single frames", "temporal, causal", "temporal, offline")
         }
         description = "Lifts clips of 17 joints (h36m17) through time; holds the weights `default` for single frames."
-        save(nearfar.load(self.run / "weights.safetensors"), "default-video", description, figures, [*LIMITS, *VIDEO_LIMITS])
+        save(
+            nearfar.load(self.run / "weights.safetensors"),
+            "default-video",
+            description,
+            figures,
+            [*LIMITS, *VIDEO_LIMITS],
+        )
 
 
 def save(lifter: Lifter, name: str, description: str, figures: dict[str, Any], limits: list[str]) -> None:

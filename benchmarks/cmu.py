@@ -4,27 +4,33 @@
     python benchmarks/cmu.py --data BENCHMARK_FOLDER --out runs/cmu --seeds 0 1 2 --split test
 
 BENCHMARK_FOLDER holds train.npz, train_labels.npz, val.npz and test.npz of the CMU benchmark. Each row is a
-`nearfar train` and a `nearfar evaluate`, printed as they are run; finished runs are not repeated, and runs that
-were broken off are resumed. Labels-only rows read train_labels.npz, which has no 3D in it. The test split is read
-once a run, after the last epoch; there is no choice of epoch, and val serves choices and curves.
+`nearfar train` and a `nearfar evaluate`, printed as they are run; runs that were broken off are resumed, and runs whose
+figures are in the file of figures are not repeated. So a study can be made in parts, on several days and machines.
+Labels-only rows read train_labels.npz, which has no 3D in it. The test split is read once a run, after the last epoch;
+there is no choice of epoch, and val serves choices and curves.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import resource
 import shlex
 import statistics
 import subprocess
 import sys
-import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import tyro
 
 from nearfar.files import write_text
 from nearfar.lifting import load
+from nearfar.viewing.figures import house_style, new_figure, save_figure
+from nearfar.viewing.style import CYCLE
 
 CHIN_AND_HEAD = ("--without", "chin", "head_top")
 MEASURES = (
@@ -98,7 +104,9 @@ class Arguments:
     data: Path
     """Folder of the CMU benchmark."""
     out: Path = Path("runs/cmu")
-    """Folder of the runs."""
+    """Folder of the runs, and of the tables."""
+    figures: Path = Path("docs/results/cmu.json")
+    """File of the figures: read first, and written after every run."""
     split: Literal["val", "test"] = "val"
     """What is measured on."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -110,11 +118,16 @@ class Arguments:
 
 
 def run(*command: str) -> float:
-    """Run a nearfar command, and say how long it took in seconds."""
+    """Run a nearfar command, and say how many seconds of processor time it took."""
     print("$ nearfar " + shlex.join(command), flush=True)
-    started = time.perf_counter()
+    before = _children_seconds()
     subprocess.run([sys.executable, "-m", "nearfar.cli", *command], check=True)
-    return time.perf_counter() - started
+    return _children_seconds() - before
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def folder_name(row: Row, seed: int) -> str:
@@ -124,31 +137,37 @@ def folder_name(row: Row, seed: int) -> str:
 
 
 def measure(row: Row, seed: int, arguments: Arguments) -> dict[str, Any]:
-    """Train and evaluate one row, or read what it gave before."""
+    """Train and evaluate one row."""
     folder = arguments.out / folder_name(row, seed)
-    weights, report = folder / "weights.safetensors", folder / f"{arguments.split}.json"
+    weights, report, spent = folder / "weights.safetensors", folder / f"{arguments.split}.json", folder / "spent.json"
     if not weights.exists():
         flags = ["--preset", row.preset, *row.flags, "--seed", str(seed)]
         if row.supervision != "3D":
             flags += ["--labels", row.supervision]
-        if (folder / "checkpoint.safetensors").exists():
+        resumed = (folder / "checkpoint.safetensors").exists()
+        if resumed:
             flags += ["--resume"]
         data, val = str(arguments.data / row.data), str(arguments.data / "val.npz")
         took = run("train", "--data", data, "--val", val, *flags, "--out", str(folder))
-        write_text(folder / "seconds.json", json.dumps(took))
+        write_text(spent, json.dumps({"processor_seconds": None if resumed else round(took), "machine": machine()}))
     if not report.exists():
         data = str(arguments.data / f"{arguments.split}.npz")
         run("evaluate", "--weights", str(weights), "--data", data, *CHIN_AND_HEAD, "--json", str(report))
+    measured = json.loads(report.read_text("utf-8"))
     parameters = sum(parameter.numel() for parameter in load(weights).network.parameters())
-    seconds = folder / "seconds.json"
     return {
-        **json.loads(report.read_text("utf-8")),
+        **{name: round(measured[name], 5) for name in MEASURES},
         "parameters": parameters,
-        "seconds": json.loads(seconds.read_text("utf-8")) if seconds.exists() else None,
+        **json.loads(spent.read_text("utf-8")),
     }
 
 
-def table(rows: list[Row], runs: dict[str, list[dict[str, Any]]]) -> str:
+def machine() -> str:
+    """The processor, or what is known of it."""
+    return str(getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name", "unknown processor"))
+
+
+def table(rows: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Markdown: means over seeds, and for the first measure the standard deviation."""
     head = ("PA-MPJPE, mm", "without chin, head", "N-MPJPE", "MPJPE", "order right, > 100 mm", "limb proportions")
     lines = [f"| | {' | '.join(head)} | seeds | parameters | trained in |", "|---" * (len(head) + 4) + "|"]
@@ -158,11 +177,35 @@ def table(rows: list[Row], runs: dict[str, list[dict[str, Any]]]) -> str:
         cells = [f"{value:.1f}" if value > 1 else f"{value:.3f}" for value in means]
         if len(seeds) > 1:
             cells[0] += f" ± {statistics.stdev(seed[MEASURES[0]] for seed in seeds):.1f}"
-        times = [seed["seconds"] for seed in seeds if seed["seconds"]]
+        times = [seed["processor_seconds"] for seed in seeds if seed["processor_seconds"]]
         minutes = f"{statistics.median(times) / 60:.0f} min" if times else "not measured"
         millions = f"{seeds[0]['parameters'] / 1e6:.2f} M"
         lines.append(f"| {row.name} | {' | '.join(cells)} | {len(seeds)} | {millions} | {minutes} |")
     return "\n".join(lines) + "\n"
+
+
+def draw(rows: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]]], split: str, path: Path) -> None:
+    """A dot a seed, a row a method: what each part is worth."""
+    with house_style():
+        figure = new_figure(8.0, 0.9 + 0.34 * len(rows))
+        ax = figure.subplots()
+        for place, row in enumerate(rows):
+            errors = [seed[MEASURES[0]] for seed in runs[row.name]]
+            colour = CYCLE[1] if row.supervision == "3D" else CYCLE[0]
+            ax.hlines(place, 0, statistics.mean(errors), color=colour, linewidth=1.2, alpha=0.4)
+            ax.plot(errors, [place] * len(errors), "o", color=colour, markersize=7)
+            ax.annotate(f"{statistics.mean(errors):.1f}", (max(errors), place), xytext=(9, 0),
+                        textcoords="offset points", va="center", fontsize=9.5)  # fmt: skip
+        every = [seed[MEASURES[0]] for row in rows for seed in runs[row.name]]
+        ax.set_yticks(range(len(rows)), [row.name.replace("`", "") for row in rows])
+        ax.invert_yaxis()
+        ax.set(xlim=(0.9 * min(every), 1.04 * max(every)), xlabel=f"PA-MPJPE, mm ({split})")
+        save_figure(figure, path)
+
+
+def known(arguments: Arguments) -> dict[str, Any]:
+    """All figures so far: split, group, row, seed."""
+    return dict(json.loads(arguments.figures.read_text("utf-8"))) if arguments.figures.exists() else {}
 
 
 def main() -> None:
@@ -170,17 +213,20 @@ def main() -> None:
     arguments = tyro.cli(Arguments)
     for group in arguments.groups:
         rows = [row for row in ROWS if row.group == group and arguments.only in row.name]
-        if not rows:
-            continue
         # Seed by seed: an unfinished study has whole tables of fewer seeds.
-        runs: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
-        for seed in arguments.seeds:
-            for row in rows:
-                runs[row.name].append(measure(row, seed, arguments))
-        text = table(rows, runs)
+        for seed, row in itertools.product(arguments.seeds, rows):
+            if str(seed) in known(arguments).get(arguments.split, {}).get(group, {}).get(row.name, {}):
+                continue
+            measured = measure(row, seed, arguments)
+            figures = known(arguments)  # read again: another process may have added to it
+            figures.setdefault(arguments.split, {}).setdefault(group, {}).setdefault(row.name, {})[str(seed)] = measured
+            write_text(arguments.figures, json.dumps(figures, indent=1, sort_keys=True) + "\n")
+        figures = known(arguments).get(arguments.split, {}).get(group, {})
+        runs = {row.name: [figures[row.name][str(seed)] for seed in arguments.seeds] for row in rows}
+        print(text := table(rows, runs))
         write_text(arguments.out / f"{group}_{arguments.split}.md", text)
-        write_text(arguments.out / f"{group}_{arguments.split}.json", json.dumps(runs, indent=1) + "\n")
-        print(text)
+        if group == "ablation":
+            draw(rows, runs, arguments.split, arguments.out / f"{group}_{arguments.split}.png")
 
 
 if __name__ == "__main__":
