@@ -39,12 +39,12 @@ class Export:
 
         poses = load_poses(self.poses)
         try:
-            poses = select(poses, sequence=self.sequence, person=self.person)
+            poses = select(poses, sequence=self.sequence)
         except InputError as error:
             raise InputError(f"{self.poses}: {error}") from None
         if self.skeleton is not None:
             poses = poses.remap(self.skeleton)
-        written = export(poses, self.out, self.format, fps=self.fps)
+        written = export(poses, self.out, self.format, person=self.person, fps=self.fps)
         for note in written.notes:
             print(note)
         for path in written.paths:

@@ -1,12 +1,13 @@
 """Poses as files that other programs open: `export`, and one module a format.
 
-A format is a function ``write_x(poses, path, *, fps=None)`` that writes one file, whole or not at all, and returns what
-the user should know about it (one line each: gaps filled, resampled, moved), and one line in `FORMATS`.
+A format is one line in `FORMATS`, and a function that writes one file, whole or not at all, and returns what the user
+should know about it (lines of text: gaps filled, resampled). The function is ``write_x(poses, path)`` for tables, for
+files of one clip ``write_x(poses, path, *, fps=None, person=None)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +29,7 @@ class Format:
     Attributes:
         writer: module of this package and function, ``module:function``.
         text: what it is, in a few words.
-        one_clip: it holds poses of one clip at a constant rate, and takes `fps`; else any poses.
+        one_clip: it holds poses of one clip at a constant rate; else any poses.
         one_person: it holds one person; several become several files.
     """
 
@@ -45,6 +46,10 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
+    "c3d": Format("c3d:write_c3d", "marker trajectories, binary, for biomechanics", one_clip=True),
+    "trc": Format("trc:write_trc", "marker trajectories, for OpenSim", one_clip=True, one_person=True),
+    "mot": Format("mot:write_mot", "joint angles, for OpenSim", one_clip=True, one_person=True),
+    "xml": Format("marker_set:write_marker_set", "OpenSim marker set of the skeleton's joints"),
     "csv": Format("tables:write_csv", "tidy table: a row a person, frame and joint"),
     "json": Format("tables:write_json", "everything, self-contained, by a published schema"),
     "npz": Format("tables:write_npz", "arrays, as `nearfar lift` writes them"),
@@ -71,43 +76,48 @@ def export(
     path: str | Path,
     format: str | None = None,  # noqa: A002
     *,
+    person: int | None = None,
     fps: float | None = None,
 ) -> Written:
     """Write poses to a file of another program.
 
     Formats of one person (BVH) become one file each where there are several: ``walk.bvh`` becomes
-    ``walk-person0.bvh``, ``walk-person1.bvh``.
+    ``walk-person0.bvh``, ``walk-person1.bvh``. People keep their places to each other.
 
     Args:
         poses: poses; for motion files of one clip.
         path: the file to write.
         format: a key of `FORMATS`; by default the suffix of `path`.
+        person: only the person of this number.
         fps: frames a second of motion files; by default the clip's own.
 
     Raises:
-        InputError: no such format, poses that the format cannot hold, or a file that cannot be written.
+        InputError: no such format or person, poses that the format cannot hold, or a file that cannot be written.
     """
     path = Path(path)
     chosen = _format(path, format)
     if not len(poses):
         raise InputError(f"{path}: there are no poses to export")
+    people = [0] if poses.person is None else np.unique(poses.person).tolist()
+    if person is not None and person not in people:
+        raise InputError(f"no person {person}; there are {', '.join(map(str, people))}")
+    write = chosen.load()
     if not chosen.one_clip:
         if fps is not None:
             moving = ", ".join(name for name, entry in FORMATS.items() if entry.one_clip)
             raise InputError(f"{path}: a frame rate is for motion files ({moving}); tables keep the frames as they are")
-        return Written((path,), chosen.load()(poses, path))
+        return Written((path,), write(poses if person is None else select(poses, person=person), path))
     if poses.sequence is not None and len(codes := np.unique(poses.sequence.codes)) > 1:
-        names = [poses.sequence.names[code] for code in codes[:5]]
-        shown = ", ".join(names) + (", ..." if len(codes) > 5 else "")
+        shown = _some([poses.sequence.names[code] for code in codes])
         raise InputError(f"{path}: holds one clip, and these poses are of {len(codes)} ({shown}): choose a sequence")
-    people = [] if poses.person is None else [int(person) for person in np.unique(poses.person)]
-    if not chosen.one_person or len(people) < 2:
-        return Written((path,), chosen.load()(poses, path, fps=fps))
-    paths = tuple(path.with_name(f"{path.stem}-person{person}{path.suffix}") for person in people)
-    notes: list[str] = []
-    for person, file in zip(people, paths, strict=True):
-        notes += chosen.load()(select(poses, person=person), file, fps=fps)
-    return Written(paths, tuple(notes))
+    if poses.joints is not None:
+        there = np.asarray(np.isfinite(poses.joints).any(axis=(1, 2)))
+        people = [number for number in people if poses.person is None or there[poses.person == number].any()]
+    if person is not None or not chosen.one_person or len(people) < 2:
+        return Written((path,), write(poses, path, fps=fps, person=person))
+    paths = tuple(path.with_name(f"{path.stem}-person{number}{path.suffix}") for number in people)
+    notes = [write(poses, file, fps=fps, person=number) for number, file in zip(people, paths, strict=True)]
+    return Written(paths, tuple(note for said in notes for note in said))
 
 
 def select(poses: PoseSet, *, sequence: str | None = None, person: int | None = None) -> PoseSet:
@@ -119,8 +129,7 @@ def select(poses: PoseSet, *, sequence: str | None = None, person: int | None = 
     if sequence is not None:
         names = () if poses.sequence is None else poses.sequence.names
         if poses.sequence is None or sequence not in names:
-            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            raise InputError(f"no sequence {sequence!r}; there is {shown or 'none'}")
+            raise InputError(f"no sequence {sequence!r}; there is {_some(names) or 'none'}")
         poses = poses.select(poses.sequence.codes == names.index(sequence))
     if person is not None:
         people = np.zeros(len(poses), np.int64) if poses.person is None else poses.person
@@ -128,6 +137,10 @@ def select(poses: PoseSet, *, sequence: str | None = None, person: int | None = 
             raise InputError(f"no person {person}; there are {', '.join(map(str, np.unique(people))) or 'none'}")
         poses = poses.select(people == person)
     return poses
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _format(path: Path, name: str | None) -> Format:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nearfar.errors import InputError
 from nearfar.poses import PoseSet
 
-__all__ = ["DEFAULT_FPS", "Track", "tracks", "y_up"]
+__all__ = ["DEFAULT_FPS", "Track", "filled", "tracks", "y_up"]
 
 Array = npt.NDArray[Any]
 
@@ -59,13 +59,13 @@ def y_up(joints: npt.ArrayLike, frame: str) -> Array:
     return np.asarray(p[..., [0, 2, 1]] * [1, 1, -1] if frame == "world" else p * [1, -1, -1])
 
 
-def tracks(poses: PoseSet, fps: float | None = None) -> list[Track]:
+def tracks(poses: PoseSet, fps: float | None = None, person: int | None = None) -> list[Track]:
     """The people of one clip, at a constant rate, in one upright space.
 
     Root-relative poses are put where `root_position` says; where it is unknown throughout, the root stays in one place
     and several people stand a metre apart. Poses that are not in a world frame are moved so that the lowest joint of
-    the clip (its first percentile) is at y = 0 and the roots of its first frame around x = z = 0: a shift, the same for
-    all people and frames, and no turn.
+    the clip (its first percentile) is at y = 0 and the first pose around x = z = 0: a shift, the same for all people
+    and frames, and no turn.
 
     Without `fps` the rate is that of the median step of time, and frames on that grid (to a tenth of a step) are taken
     as they are. Otherwise joints are interpolated linearly between the frames before and after, and missing where one
@@ -74,6 +74,7 @@ def tracks(poses: PoseSet, fps: float | None = None) -> list[Track]:
     Args:
         poses: one clip with joints, rows of one person in order of time.
         fps: frames a second; by default the clip's own. Where poses have frame numbers but no time, their rate (30).
+        person: only the person of this number, in the place where they are among the others.
 
     Raises:
         InputError: no joints, a frame rate that is not positive, times that do not increase or are unknown, nobody
@@ -86,24 +87,30 @@ def tracks(poses: PoseSet, fps: float | None = None) -> list[Track]:
     people = np.zeros(len(poses), np.int64) if poses.person is None else np.asarray(poses.person)
     numbers = [int(person) for person in np.unique(people)]
     rows = {person: np.flatnonzero(people == person) for person in numbers}
+    if person is not None and person not in rows:
+        raise InputError(f"no person {person}; there are {', '.join(map(str, numbers))}")
     time = _time(poses, rows, fps)
     rate = _rate([time[r] for r in rows.values()]) if fps is None else fps
     placed, notes = _placed(poses, rows)
+    begin = min(time[there[0]] for there in rows.values())
     out = []
-    begin = min(time[r[0]] for r in rows.values())
-    for person, there in rows.items():
-        seen = there[np.isfinite(placed[there]).all(axis=-1).any(axis=-1)]
-        if not len(seen):
-            notes += (f"person {person}: no joint is ever there, left out",)
+    for number, there in rows.items():
+        if person not in (None, number):
             continue
-        inside = there[(there >= seen[0]) & (there <= seen[-1])]
+        seen = np.flatnonzero(np.isfinite(placed[there]).all(axis=-1).any(axis=-1))
+        if not len(seen):
+            continue
+        inside = there[seen[0] : seen[-1] + 1]
         joints, start, resampled = _on_grid(placed[inside], time[inside] - begin, rate)
-        said = (f"person {person}: resampled to {rate:g} frames a second",) if resampled else ()
-        out.append(Track(person, f"person{person}", start, rate, joints, said))
+        name, said = f"person{number}", [note for about, note in notes if about == number]
+        if start:
+            said.append(f"{name}: begins {start:.3f} s after the clip")
+        if resampled:
+            said.append(f"{name}: resampled to {rate:g} frames a second")
+        out.append(Track(number, name, start, rate, joints, tuple(said)))
     if not out:
         raise InputError("no joint of these poses is ever there: nothing to export")
-    first = out[0]
-    return [Track(first.person, first.name, first.start, first.fps, first.joints, (*notes, *first.notes)), *out[1:]]
+    return out
 
 
 def _time(poses: PoseSet, rows: dict[int, Array], fps: float | None) -> Array:
@@ -134,20 +141,20 @@ def _rate(times: list[Array]) -> float:
     return 1 / (fitted if abs(fitted - step) < _JITTER * step else step)
 
 
-def _placed(poses: PoseSet, rows: dict[int, Array]) -> tuple[Array, tuple[str, ...]]:
-    """(N, J, 3) joints, y up, mm, with the roots where they belong."""
+def _placed(poses: PoseSet, rows: dict[int, Array]) -> tuple[Array, list[tuple[int, str]]]:
+    """(N, J, 3) joints, y up, mm, with the roots where they belong; and notes, each with its person."""
     joints = y_up(poses.joints if poses.joints is not None else [], poses.frame)
     if poses.frame == "world":
-        return joints, ()
-    notes: tuple[str, ...] = ()
+        return joints, []
+    notes: list[tuple[int, str]] = []
     if poses.frame == "root":
         root = None if poses.root_position is None else y_up(poses.root_position, "camera")
         for i, (person, there) in enumerate(rows.items()):
             if root is not None and np.isfinite(root[there]).any():
-                joints[there] += _filled(root[there])[:, None]
+                joints[there] += filled(root[there])[:, None]
             else:
                 joints[there] += [i * _APART, 0, 0]
-                notes += (f"person {person}: where the root is is unknown, it stays in one place",)
+                notes.append((person, f"person{person}: nothing says where the root is; it stays in one place"))
     heights = joints[..., 1][np.isfinite(joints[..., 1])]
     if not heights.size:
         return joints, notes
@@ -156,8 +163,8 @@ def _placed(poses: PoseSet, rows: dict[int, Array]) -> tuple[Array, tuple[str, .
     return joints - [start[0], float(np.percentile(heights, 1)), start[2]], notes
 
 
-def _filled(points: Array) -> Array:
-    """(T, 3) points, those missing interpolated linearly by row, the ends held."""
+def filled(points: Array) -> Array:
+    """(T, 3) points, at least one of them there; those missing are interpolated linearly by row, the ends held."""
     known = np.isfinite(points).all(axis=-1)
     rows = np.arange(len(points))
     return np.stack([np.interp(rows, rows[known], axis[known]) for axis in points.T], axis=-1)
