@@ -15,6 +15,7 @@ import torch
 
 from nearfar import PoseSet, RelativeLabels, get_skeleton, load, synthetic_poses
 from nearfar.cli import COMMANDS, main
+from nearfar.cli.view import View
 from nearfar.lifting import Lifter
 from nearfar.lifting.network import build_network
 from nearfar.presets import NetworkConfig
@@ -227,6 +228,27 @@ def test_keypoints_of_several_images(folder: Path, tmp_path: Path, capsys) -> No
     lifted = tmp_path / "out" / "poses.npz"
     assert main(["view", str(lifted), "--sequence", "b.jpg", "--out", str(tmp_path / "b.html")]) == 0
     assert "no sequence 'c.jpg'; it has a.jpg, b.jpg" in fails(capsys, "view", lifted, "--sequence", "c.jpg")
+    beside = ["--compare", str(folder / "poses.npz"), "--sequence", "b.jpg"]
+    assert "no sequence 'b.jpg'" in fails(capsys, "view", lifted, *beside)
+
+
+def test_view_compares_two_results(folder: Path, tmp_path: Path, capsys) -> None:
+    poses = PoseSet.load(folder / "poses.npz")
+    one = poses.select(poses.sequence.codes == 0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        one.save(tmp_path / name / "poses.npz")
+    first, second = tmp_path / "a" / "poses.npz", tmp_path / "b" / "poses.npz"
+    assert main(["view", str(first), "--compare", str(second), "--out", str(tmp_path / "v.html")]) == 0
+    page = (tmp_path / "v.html").read_text("utf-8")
+    assert '"name":"a/poses"' in page
+    assert '"name":"b/poses"' in page
+    one.select(slice(0, 1)).save(tmp_path / "c.npz")
+    dataclasses.replace(one.select(slice(1, 2)), frame_index=np.array([99999])).save(tmp_path / "d.npz")
+    assert "no frame in common" in fails(capsys, "view", tmp_path / "c.npz", "--compare", tmp_path / "d.npz")
+    section = (DOCS / "commands.md").read_text("utf-8").split("\n## `nearfar view")[1].split("\n## ")[0]
+    for option in dataclasses.fields(View):
+        assert f"`--{option.name}" in section or option.name.upper() in section, option.name
 
 
 def test_flags_that_mean_nothing_are_refused(folder: Path, tmp_path: Path, capsys) -> None:

@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,7 @@ import viewing_samples as samples
 from nearfar.errors import InputError
 from nearfar.poses import Category, PoseSet
 from nearfar.viewing import write_viewer
+from nearfar.viewing.certainty import order_certainty
 from nearfar.viewing.clip import clip_of
 
 FRAMES = 24
@@ -34,9 +36,12 @@ def page_data(page: Path) -> dict[str, Any]:
     return json.loads(found.group(1))
 
 
-def decoded(entry: dict[str, Any]) -> np.ndarray:
-    codes = np.frombuffer(base64.b64decode(entry["codes"]), "<i2")
-    return np.where(codes == -32768, np.nan, codes * entry["step"])
+def unpacked(entry: dict[str, Any]) -> np.ndarray:
+    """As docs/viewing.md describes it."""
+    shape, planes = entry["shape"], zlib.decompress(base64.b64decode(entry["data"]))
+    changes = np.frombuffer(planes, np.uint8).reshape(4, -1).T.copy().view("<i4").reshape(-1, shape[0])
+    codes = np.cumsum(changes, axis=1, dtype=np.int32).T.reshape(shape)
+    return np.where(codes == -(2**31), np.nan, codes * entry["step"])
 
 
 # --- the page's text -------------------------------------------------------------------------------------------------
@@ -47,13 +52,13 @@ def test_the_page_holds_the_poses_to_a_millimetre(tmp_path: Path) -> None:
     write_viewer(poses, tmp_path / "view.html", title="two people")
     data = page_data(tmp_path / "view.html")
     (prediction,) = data["sets"]
-    roots = np.frombuffer(base64.b64decode(prediction["roots"]), "<f4").reshape(FRAMES, PEOPLE, 1, 3)
-    scene = roots + decoded(prediction["offsets"]).reshape(FRAMES, PEOPLE, 17, 3)
+    scene = unpacked(prediction["position"])
     expected = clip_of(poses).scene
     assert np.array_equal(np.isnan(scene), np.isnan(expected))
     assert np.nanmax(np.abs(scene - expected)) < 0.1
-    keypoints = decoded(data["keypoints"]).reshape(FRAMES, PEOPLE, 17, 2)
-    assert np.nanmax(np.abs(keypoints - clip_of(poses).keypoints)) < 0.05
+    keypoints = unpacked(data["keypoints"])
+    assert np.nanmax(np.abs(keypoints - clip_of(poses).keypoints)) < 0.1
+    assert np.allclose(unpacked(data["time"]), np.arange(FRAMES) / 12, atol=1e-5)
     assert data["ground"] == pytest.approx(-950, abs=2), "the ankles' height below the camera"
 
 
@@ -80,10 +85,10 @@ def test_missing_frames_and_comparisons_share_the_timeline(tmp_path: Path, compa
     sets = page_data(tmp_path / "v.html")["sets"]
     assert [s["name"] for s in sets] == ["prediction", "truth"][: len(sets)]
     if compare:
-        ours, theirs = (np.frombuffer(base64.b64decode(s["roots"]), "<f4").reshape(8, 3) for s in sets)
+        ours, theirs = (unpacked(s["position"])[:, 0, samples.SKELETON.root_index] for s in sets)
         seen = np.isfinite(ours).all(axis=1)
         assert seen.sum() == 6
-        assert np.allclose(ours[seen], theirs[seen], atol=0.1), "drawn root on root"
+        assert np.allclose(ours[seen], theirs[seen], atol=0.2), "drawn root on root"
         assert np.isfinite(theirs).all(), "the truth stays where the prediction is missing"
 
 
@@ -128,9 +133,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("viewer")
     video = samples.striped_video(folder / "clip.mp4", FRAMES)
     clip = samples.clip(FRAMES, missing=(20, 21))
-    made = {name: folder / f"{name}.html" for name in ("video", "two", "image", "flat", "world")}
+    made = {name: folder / f"{name}.html" for name in ("video", "two", "lifted", "image", "flat", "world")}
     write_viewer(clip, made["video"], media=video, title="a clip")
     write_viewer(samples.clip(FRAMES, PEOPLE), made["two"], compare={"truth": samples.clip(FRAMES, PEOPLE)})
+    write_viewer(dataclasses.replace(samples.clip(FRAMES, PEOPLE), provenance={"lifter": "default"}), made["lifted"])
     write_viewer(samples.clip(1), made["image"])
     write_viewer(dataclasses.replace(clip, joints=None, root_position=None), made["flat"])
     upright = samples.standing()[None, :, [0, 2, 1]] * [1, 1, -1]
@@ -231,7 +237,7 @@ def joint_at(page: Any, joint: str) -> tuple[float, float]:
     rows, columns = np.nonzero(np.abs(pixels(page) - [0x22, 0xB5, 0x73]).max(axis=2) < 12)
     page.select_option("#joint-a", "")
     box = page.locator("#scene").bounding_box()  # the letter beside the ring lies above and to the right
-    return float(box["x"] + columns.min() + 11), float(box["y"] + rows.max() - 11)
+    return float(box["x"] + columns.min() + 9), float(box["y"] + rows.max() - 9)
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -360,10 +366,32 @@ def test_hovering_names_the_joint_and_two_clicks_answer_the_question(visit: Any)
     depth = samples.standing()[:, 2]
     difference = depth[samples.SKELETON.index("right_wrist")] - depth[samples.SKELETON.index("left_wrist")]
     expected = f"Left wrist is nearer to the camera than right wrist, by {difference:.0f} mm."
-    assert page.locator("#answer").inner_text() == expected
+    assert page.locator("#answer").inner_text() == f"{expected} No certainty is known for these poses."
     page.keyboard.press("Escape")
     pixels(page)
     assert "Click two joints" in page.locator("#answer").inner_text()
+
+
+def test_the_answer_says_how_often_it_is_right(visit: Any) -> None:
+    page = visit("lifted")
+    models = order_certainty(dataclasses.replace(samples.clip(1), provenance={"lifter": "default"}))
+    scene = clip_of(samples.clip(FRAMES, PEOPLE)).scene
+    said = set()
+    for first, second in (("left_wrist", "right_wrist"), ("left_hip", "right_hip"), ("neck", "left_ankle")):
+        a, b = sorted((samples.SKELETON.index(first), samples.SKELETON.index(second)))
+        page.select_option("#joint-a", f"1:{a}")
+        page.select_option("#joint-b", f"1:{b}")
+        pixels(page)
+        share = 100 * float(models[a, b].right(scene[0, 1, a, 2] - scene[0, 1, b, 2]))
+        told = re.search(r"Right in (over )?(\d+) % of such cases", page.locator("#answer").inner_text())
+        assert told
+        assert share > 99 if told.group(1) else abs(int(told.group(2)) - share) <= 1
+        said.add(told.group(2))
+    assert len(said) == 3
+    assert "motion capture" in page.locator("#answer .certainty").get_attribute("title")
+    page.select_option("#joint-b", "0:3")
+    pixels(page)
+    assert "Between people no certainty is known." in page.locator("#answer").inner_text()
 
 
 def test_the_lists_answer_the_question_for_every_pair_at_every_frame(visit: Any) -> None:
@@ -387,8 +415,8 @@ def test_the_lists_answer_the_question_for_every_pair_at_every_frame(visit: Any)
         if abs(difference) < 1:
             assert "equally far" in said
         else:
-            assert f"by {abs(difference):.0f} mm." in said
-            words = f"{nearer} is nearer" if p == q else f"{nearer} of person {whose + 1} is nearer"
+            assert abs(int(re.search(r"by (\d+) mm\.", said).group(1)) - abs(difference)) < 1
+            words = f"{nearer} is nearer" if p == q else f"{nearer} of person {whose} is nearer"
             assert words in said[0].lower() + said[1:]
         assert "truth" in said
 
@@ -469,7 +497,7 @@ def test_the_button_changes_between_dark_and_light(visit: Any) -> None:
 def test_the_view_follows_all_or_one_or_stands_still(visit: Any) -> None:
     page = visit("two")
     assert page.locator("#follow option").all_inner_texts() == [
-        "Follow all", "Follow person 1", "Follow person 2", "Stand still",
+        "Follow all", "Follow person 0", "Follow person 1", "Stand still",
     ]  # fmt: skip
     pictures = []
     for choice in ("all", "0", "1", "none"):

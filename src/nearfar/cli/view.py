@@ -23,7 +23,7 @@ class View:
     media: Path | None = None
     """Image or video to show beside the poses."""
     compare: Path | None = None
-    """Other poses of the same frames, shown in the same scene."""
+    """Other poses of the same frames (an older result, the truth), shown over the first or beside them."""
     sequence: str | None = None
     """Which clip or image to show, where the poses are of several."""
     title: str | None = None
@@ -34,20 +34,30 @@ class View:
         from nearfar.datasets import load_poses
         from nearfar.viewing import write_viewer
 
-        compare = None if self.compare is None else {self.compare.stem: load_poses(self.compare)}
-        poses = load_poses(self.poses)
-        if self.sequence is not None:
-            poses = _of_sequence(poses, self.sequence, self.poses)
-        write_viewer(poses, self.out, media=self.media, compare=compare, title=self.title, name=self.poses.stem)
+        files = [self.poses] if self.compare is None else [self.poses, self.compare]
+        poses, *others = [self._of_sequence(load_poses(file), file) for file in files]
+        name, *names = _names(files)
+        compare = dict(zip(names, others, strict=True))
+        write_viewer(poses, self.out, media=self.media, compare=compare, title=self.title, name=name)
         print(self.out)
 
+    def _of_sequence(self, poses: PoseSet, file: Path) -> PoseSet:
+        if self.sequence is None:
+            return poses
+        names = () if poses.sequence is None else poses.sequence.names
+        if poses.sequence is None or self.sequence not in names:
+            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            raise InputError(f"{file}: no sequence {self.sequence!r}; it has {shown or 'none'}")
+        return poses.select(poses.sequence.codes == names.index(self.sequence))
 
-def _of_sequence(poses: PoseSet, name: str, file: Path) -> PoseSet:
-    names = () if poses.sequence is None else poses.sequence.names
-    if poses.sequence is None or name not in names:
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise InputError(f"{file}: no sequence {name!r}; it has {shown or 'none'}")
-    return poses.select(poses.sequence.codes == names.index(name))
+
+def _names(files: list[Path]) -> list[str]:
+    """What to call results: by their files, or with the folders where those are called the same."""
+    stems = [file.stem for file in files]
+    if len(set(stems)) == len(stems):
+        return stems
+    longer = [f"{file.resolve().parent.name}/{file.stem}" for file in files]
+    return longer if len(set(longer)) == len(longer) else [f"{name} ({i + 1})" for i, name in enumerate(stems)]
 
 
 def main(argv: list[str]) -> None:

@@ -1,88 +1,129 @@
 /** The frame that the poses were found in, with the 2D skeletons over it. */
-import { badge, ring } from "./scene.js";
+import { badge, begin, circle, ring } from "./paint.js";
+import { nearest, ownColour } from "./scene.js";
 
-/** Draws one frame of the clip, contained in its canvas. */
+/** Draws one frame of the clip, contained in its canvas, or enlarged. */
 export class Source {
   constructor(canvas, clip) {
     this.canvas = canvas;
     this.clip = clip;
-    this.spots = [];
+    this.screen = new Float64Array(4 * clip.people.length * clip.joints.length);
+    this.reset();
+  }
+
+  reset() {
+    this.zoom = 1;
+    this.middle = [this.clip.size[0] / 2, this.clip.size[1] / 2];
+  }
+
+  /** Pixels of the canvas for one of the image, and where the image's corner lies. */
+  place(w, h) {
+    const [width, height] = this.clip.size;
+    const scale = Math.min(w / width, h / height) * this.zoom;
+    return [scale, w / 2 - this.middle[0] * scale, h / 2 - this.middle[1] * scale];
+  }
+
+  /** Enlarge about a place of the canvas, which stays where it is. */
+  magnify(factor, x, y) {
+    const { clientWidth: w, clientHeight: h } = this.canvas;
+    const [before, left, top] = this.place(w, h);
+    const [u, v] = [(x - left) / before, (y - top) / before];
+    this.zoom = Math.min(12, Math.max(1, this.zoom * factor));
+    const [scale] = this.place(w, h);
+    this.middle = [u + (w / 2 - x) / scale, v + (h / 2 - y) / scale];
+    this.keepInside();
+  }
+
+  pan(dx, dy) {
+    const [scale] = this.place(this.canvas.clientWidth, this.canvas.clientHeight);
+    this.middle = [this.middle[0] - dx / scale, this.middle[1] - dy / scale];
+    this.keepInside();
+  }
+
+  keepInside() {
+    const slack = (size) => (size / 2) * (1 - 1 / this.zoom);
+    this.middle = this.middle.map((v, i) => {
+      const size = this.clip.size[i];
+      return Math.min(size / 2 + slack(size), Math.max(size / 2 - slack(size), v));
+    });
   }
 
   /** Draw `picture` (a video or image element, or null) and the keypoints of a frame. */
-  draw(frame, picture, { colours, overlay, hover, picked }) {
-    const { canvas, clip } = this;
-    const context = canvas.getContext("2d");
-    const ratio = canvas.width / canvas.clientWidth;
-    const [w, h] = [canvas.clientWidth, canvas.clientHeight];
+  draw(frame, picture, look) {
+    const { clip } = this;
+    const [context, w, h] = begin(this.canvas);
     const [width, height] = clip.size;
-    const scale = Math.min(w / width, h / height);
-    const [left, top] = [(w - width * scale) / 2, (h - height * scale) / 2];
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, w, h);
+    const [scale, left, top] = this.place(w, h);
     if (picture) context.drawImage(picture, left, top, width * scale, height * scale);
     else {
-      context.fillStyle = colours.blank;
+      context.fillStyle = look.colours.blank;
       context.fillRect(left, top, width * scale, height * scale);
     }
-    this.spots = [];
-    if (!overlay && picture) return;
-    const line = Math.max(2, Math.hypot(width, height) * scale / 300);
-    for (let person = 0; person < clip.people.length; person++) {
-      const points = clip.joints.map((_, j) => {
-        const k = clip.keypoint(frame, person, j);
-        return k && { x: left + k[0] * scale, y: top + k[1] * scale, alpha: 0.2 + 0.8 * k[2] };
-      });
-      this.drawPerson(context, points, person, line, colours);
+    this.screen.fill(NaN);
+    if (!clip.keypoints || (!look.overlay && picture)) return;
+    const first = clip.index(frame, 0, 0);
+    for (let i = 0; i < this.screen.length / 4; i++) {
+      this.screen[4 * i] = left + clip.keypoints[2 * (first + i)] * scale;
+      this.screen[4 * i + 1] = top + clip.keypoints[2 * (first + i) + 1] * scale;
+      this.screen[4 * i + 2] = 0;
+      this.screen[4 * i + 3] = clip.scores ? 0.2 + 0.8 * clip.scores[first + i] : 1;
     }
-    for (const [i, mark] of picked.entries()) {
-      const spot = mark && this.spots.find((s) => s.person === mark.person && s.joint === mark.joint);
-      if (spot) ring(context, spot.x, spot.y, "AB"[i], [colours["mark-a"], colours["mark-b"]][i], "#101418");
-    }
-    const under = hover && this.spots.find((s) => s.person === hover.person && s.joint === hover.joint);
-    if (under) {
-      context.strokeStyle = "#fff";
-      context.lineWidth = 2;
-      context.beginPath();
-      context.arc(under.x, under.y, 8, 0, 2 * Math.PI);
-      context.stroke();
-    }
+    const line = Math.min(6, Math.max(2, (Math.hypot(width, height) * scale) / 300));
+    const over = { ...look, colours: look.colours.overlay };
+    for (let person = 0; person < clip.people.length; person++)
+      if (!look.hiddenPeople.has(person)) this.drawPerson(context, person, line, over);
+    this.drawMarks(context, look);
   }
 
-  drawPerson(context, points, person, line, colours) {
-    const { clip } = this;
-    const centre = colours.overlayPeople[person % colours.overlayPeople.length];
-    const colour = (side) => (side === "centre" ? centre : colours[`overlay-${side}`]);
+  drawPerson(context, person, line, look) {
+    const { clip, screen } = this;
+    const at = (joint) => 4 * (person * clip.joints.length + joint);
     context.lineCap = "round";
     for (const [a, b, side] of clip.limbs) {
-      if (!points[a] || !points[b]) continue;
-      context.globalAlpha = Math.min(points[a].alpha, points[b].alpha);
-      for (const [width, style] of [[line * 1.8, "rgb(16 20 24 / 55%)"], [line, colour(side)]]) {
-        context.lineWidth = width;
-        context.strokeStyle = style;
-        context.beginPath();
-        context.moveTo(points[a].x, points[a].y);
-        context.lineTo(points[b].x, points[b].y);
-        context.stroke();
-      }
-    }
-    points.forEach((point, joint) => {
-      if (!point) return;
-      this.spots.push({ person, joint, x: point.x, y: point.y, depth: 0 });
-      context.globalAlpha = point.alpha;
-      context.fillStyle = colour(clip.jointSides[joint]);
-      context.strokeStyle = "rgb(16 20 24 / 70%)";
-      context.lineWidth = 1;
+      const [p, q] = [at(a), at(b)];
+      if (Number.isNaN(screen[p] + screen[q])) continue;
+      context.globalAlpha = Math.min(screen[p + 3], screen[q + 3]);
       context.beginPath();
-      context.arc(point.x, point.y, line * 0.9, 0, 2 * Math.PI);
-      context.fill();
+      context.moveTo(screen[p], screen[p + 1]);
+      context.lineTo(screen[q], screen[q + 1]);
+      context.lineWidth = line * 1.8;
+      context.strokeStyle = "rgb(16 20 24 / 55%)";
       context.stroke();
-    });
-    context.globalAlpha = 1;
-    const seen = points.filter(Boolean);
-    if (clip.people.length > 1 && seen.length) {
-      const top = seen.reduce((a, b) => (b.y < a.y ? b : a));
-      badge(context, top.x, Math.max(14, top.y - 20), String(person + 1), centre, "#101418");
+      context.lineWidth = line;
+      context.strokeStyle = ownColour(look, side, person);
+      context.stroke();
     }
+    let top = -1;
+    for (let joint = 0; joint < clip.joints.length; joint++) {
+      const p = at(joint);
+      if (Number.isNaN(screen[p])) continue;
+      if (top < 0 || screen[p + 1] < screen[top + 1]) top = p;
+      context.globalAlpha = screen[p + 3];
+      context.fillStyle = ownColour(look, clip.jointSides[joint], person);
+      context.beginPath();
+      context.arc(screen[p], screen[p + 1], line * 0.9, 0, 2 * Math.PI);
+      context.fill();
+      context.lineWidth = 1;
+      context.strokeStyle = "rgb(16 20 24 / 70%)";
+      context.stroke();
+    }
+    context.globalAlpha = 1;
+    const own = look.colours.people[person % look.colours.people.length];
+    if (clip.people.length > 1 && top >= 0)
+      badge(context, screen[top], Math.max(14, screen[top + 1] - 20), String(clip.people[person]), own, "#101418");
+  }
+
+  drawMarks(context, { colours, hover, picked, hiddenPeople }) {
+    const place = (mark) => mark && !hiddenPeople.has(mark.person) && 4 * (mark.person * this.clip.joints.length + mark.joint);
+    const seen = (at) => Number.isInteger(at) && !Number.isNaN(this.screen[at]);
+    picked.map(place).forEach((at, i) => {
+      if (seen(at)) ring(context, this.screen[at], this.screen[at + 1], "AB"[i], colours[`mark-${"ab"[i]}`], "#101418");
+    });
+    const at = place(hover);
+    if (seen(at)) circle(context, this.screen[at], this.screen[at + 1], 8, "#fff");
+  }
+
+  pick(x, y, reach, hiddenPeople) {
+    return nearest(this.screen, 4, this.clip, { x, y, reach, hiddenPeople, set: 0 });
   }
 }

@@ -1,0 +1,65 @@
+/** Small things that both panes draw. */
+
+const LETTERS = "700 12px system-ui, sans-serif";
+
+/** A cleared context in CSS pixels, with the canvas's width and height in them. */
+export function begin(canvas) {
+  const context = canvas.getContext("2d");
+  const [w, h] = [canvas.clientWidth, canvas.clientHeight];
+  const ratio = canvas.width / w;
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, w, h);
+  return [context, w, h];
+}
+
+/** A circle around a joint with its letter beside it. */
+export function ring(context, x, y, letter, colour, page) {
+  circle(context, x, y, 8, page, 5);
+  circle(context, x, y, 8, colour, 2.5);
+  badge(context, x + 18, y - 13, letter, colour, page);
+}
+
+export function circle(context, x, y, radius, colour, width = 2) {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
+  context.stroke();
+}
+
+/** A letter or number on a pill. */
+export function badge(context, x, y, text, colour, page) {
+  context.font = LETTERS;
+  const half = Math.max(0, context.measureText(text).width / 2 - 5);
+  context.fillStyle = colour;
+  context.beginPath();
+  context.roundRect(x - half - 10, y - 10, 2 * half + 20, 20, 10);
+  context.fill();
+  context.strokeStyle = page;
+  context.lineWidth = 2;
+  context.stroke();
+  const [r, g, b] = channels(colour);
+  context.fillStyle = 0.3 * r + 0.59 * g + 0.11 * b > 110 ? "#101418" : "#ffffff";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText(text, x, y + 0.5);
+}
+
+const mixtures = new Map();
+
+/** A colour with a share (in steps of 1/16) of another in it; both as #rrggbb. */
+export function mixed(colour, other, share) {
+  const step = Math.round(16 * share);
+  if (!step) return colour;
+  const name = colour + other + step;
+  if (!mixtures.has(name)) {
+    const [a, b] = [channels(colour), channels(other)];
+    const hex = a.map((v, i) => Math.round(v + ((b[i] - v) * step) / 16).toString(16).padStart(2, "0"));
+    mixtures.set(name, `#${hex.join("")}`);
+  }
+  return mixtures.get(name);
+}
+
+function channels(colour) {
+  return [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+}
