@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -44,7 +44,7 @@ class Card:
     """Print the model card of weights: data, licence, acknowledgement, training, figures."""
 
     weights: Annotated[str, tyro.conf.Positional] = "default"
-    """Weights by name, or a .safetensors file."""
+    """Weights by name, a .safetensors file, or a folder of `nearfar models pack`."""
 
     def run(self) -> None:
         """Print."""
@@ -55,8 +55,48 @@ class Card:
         print(json.dumps(load(self.weights).card, indent=2))
 
 
+@dataclass(frozen=True)
+class Pack:
+    """Write weights as a folder in the layout of model hubs, with a model card; nearfar reads it like a file."""
+
+    weights: Annotated[str, tyro.conf.Positional]
+    """Weights by name, or a .safetensors file."""
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """The folder to write."""
+
+    def run(self) -> None:
+        """Write."""
+        from nearfar.lifting import load
+
+        load(self.weights).save_pretrained(self.out)
+        print(f"{self.out}: {', '.join(sorted(entry.name for entry in self.out.iterdir()))}")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write weights as an ONNX file for other runtimes: pixels in, millimetres out, normalisation inside."""
+
+    weights: Annotated[str, tyro.conf.Positional]
+    """Weights by name, a .safetensors file, or a folder of `nearfar models pack`."""
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """The .onnx file to write."""
+
+    precision: Literal["float32", "int8"] = "float32"
+    """int8: matrices in 8 bits, about a quarter of the size."""
+
+    def run(self) -> None:
+        """Write."""
+        from nearfar.lifting import load
+        from nearfar.lifting.onnx import save_onnx
+
+        save_onnx(load(self.weights), self.out, precision=self.precision)
+        print(f"{self.out}: {self.out.stat().st_size / 1e6:.1f} MB")
+
+
 def main(argv: list[str]) -> None:
     """Parse and run."""
     tyro.extras.subcommand_cli_from_dict(
-        {"fetch": Fetch, "list": List, "card": Card}, prog="nearfar models", args=argv
+        {"fetch": Fetch, "list": List, "card": Card, "pack": Pack, "export": Export}, prog="nearfar models", args=argv
     ).run()

@@ -25,6 +25,7 @@ from nearfar.camera import (
 )
 from nearfar.errors import InputError
 from nearfar.files import write_safetensors
+from nearfar.lifting.hub import read_folder, write_folder
 from nearfar.lifting.network import MIN_JOINTS, LiftingNetwork, RayDepthNetwork, build_network
 from nearfar.lifting.temporal import TemporalConfig, TemporalNetwork, refine
 from nearfar.poses import PoseSet
@@ -213,6 +214,31 @@ class Lifter:
 
         With a temporal network, matrices are stored in half precision, so that the file stays below 10 MB.
         """
+        write_safetensors(path, *self._stored())
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a folder as model hubs have it: ``config.json``, ``model.safetensors``, and a model card ``README.md``.
+
+        `nearfar.load` and `from_pretrained` read it. ``model.safetensors`` is also a file as `save` writes it.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        write_folder(folder, *self._stored())
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, *, device: str = "cpu") -> Lifter:
+        """Read the folder of `save_pretrained`, on this machine: `nearfar.load` of nothing but folders.
+
+        Raises:
+            InputError: no such folder, a file in it is missing or damaged, or no such device.
+        """
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder}: no such folder")
+        return load(folder, device=device)
+
+    def _stored(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Tensors and header of the lifter's file."""
         header = {
             "schema": SCHEMA,
             "network": dataclasses.asdict(self.network.config),
@@ -224,7 +250,7 @@ class Lifter:
             header["temporal"] = dataclasses.asdict(self.temporal.config)
             tensors |= {TEMPORAL + name: value for name, value in self.temporal.state_dict().items()}
             tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
-        write_safetensors(path, tensors, header)
+        return tensors, header
 
 
 def predict(
@@ -314,10 +340,10 @@ def resolve_device(name: str) -> torch.device:
 
 
 def load(name_or_path: str | Path = "default", *, device: str = "cpu") -> Lifter:
-    """Load a lifter: weights of the package by name, or a ``.safetensors`` file.
+    """Load a lifter: weights of the package by name, a ``.safetensors`` file, or a folder of `Lifter.save_pretrained`.
 
     Args:
-        name_or_path: name or file.
+        name_or_path: name, file or folder.
         device: "cpu", "cuda", or "auto" for CUDA where it is there.
 
     Raises:
@@ -330,13 +356,18 @@ def load(name_or_path: str | Path = "default", *, device: str = "cpu") -> Lifter
             return _read(path, place)
     if not Path(name).exists():
         raise InputError(f"no weights {name!r}: neither a file nor one of {', '.join(weight_names()) or '(none)'}")
+    if Path(name).is_dir():
+        weights, config = read_folder(Path(name))
+        return _read(weights, place, config)
     return _read(Path(name), place)
 
 
-def _read(path: Path, device: torch.device) -> Lifter:
+def _read(path: Path, device: torch.device, header: dict[str, Any] | None = None) -> Lifter:
+    """The lifter of a file, whose own header says what it is, or `header`."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["nearfar"])
+            if header is None:
+                header = json.loads((file.metadata() or {})["nearfar"])
             if header["schema"] != SCHEMA:
                 raise InputError(f"{path}: not weights of a lifter (schema {header['schema']!r}, expected {SCHEMA!r})")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)

@@ -11,9 +11,10 @@ normalisation in buffers, so that a saved network needs nothing but itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -250,6 +251,7 @@ class RayDepthNetwork(LiftingNetwork):
         super().__init__(config, skeleton, (3 if config.correct_rays else 1) * skeleton.num_joints + 1)
         parents = np.where(skeleton.parents < 0, skeleton.root_index, skeleton.parents)
         self.register_buffer("fill_joint", torch.from_numpy(parents), persistent=False)
+        self.depth = _depth(parents)
 
     def initialise(self) -> None:
         """As for the others; corrections start at nothing."""
@@ -260,12 +262,10 @@ class RayDepthNetwork(LiftingNetwork):
     def rays(self, keypoints: Tensor, intrinsics: Tensor) -> Tensor:
         """(B, J, 2) slopes of the rays; a missing joint gets the ray of its nearest present ancestor."""
         rays = (keypoints - intrinsics[:, None, 2:]) / intrinsics[:, None, :2]
-        if torch.isnan(rays).any():
-            for _ in range(len(self.skeleton)):
-                missing = torch.isnan(rays)
-                if not missing.any():
-                    break
-                rays = torch.where(missing, rays[:, self.fill_joint], rays)
+        # Exported graphs have no data-dependent branches; elsewhere most batches miss nothing, and looking is cheaper.
+        if torch.compiler.is_compiling() or torch.isnan(rays).any():
+            for _ in range(self.depth):
+                rays = torch.where(torch.isnan(rays), rays[:, self.fill_joint], rays)
         return rays
 
     def forward(self, keypoints: Tensor, intrinsics: Tensor) -> Prediction:
@@ -291,6 +291,14 @@ def build_network(config: NetworkConfig, skeleton: Skeleton) -> LiftingNetwork:
         "ray_depth": RayDepthNetwork,
     }
     return kinds[config.head](config, skeleton)
+
+
+def _depth(parents: npt.NDArray[Any]) -> int:
+    """Limbs between the root, its own parent here, and the joint farthest from it."""
+    depth, above = 0, np.arange(len(parents))
+    while (parents[above] != above).any():
+        depth, above = depth + 1, parents[above]
+    return depth
 
 
 def _statistics(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -178,7 +178,7 @@ class TemporalNetwork(nn.Module):
 
         view = TurnedView.of(slopes.flatten(0, 1), root)
         with torch.no_grad():
-            pinhole = torch.tensor([1.0, 1.0, 0.0, 0.0], device=slopes.device).expand(len(there), -1)
+            pinhole = torch.tensor([1.0, 1.0, 0.0, 0.0], device=slopes.device).expand(there.shape[0], -1)
             single = frames.lift(slopes.flatten(0, 1), pinhole)
             if single.root is None:
                 raise ValueError("the single-frame network must place the root")
