@@ -41,8 +41,8 @@ class Benchmark:
         """Measure and print."""
         torch.set_num_threads(self.threads)
         lifter, poses = nearfar.load(), nearfar.load_poses(self.val)
-        keypoints = np.ascontiguousarray(poses.keypoints, np.float32)
-        cameras = np.ascontiguousarray(np.broadcast_to(poses.intrinsics, (len(poses), 4)), np.float32)
+        keypoints = np.array(poses.keypoints, np.float32)
+        cameras = np.array(np.broadcast_to(poses.intrinsics, (len(poses), 4)), np.float32)
         truth = poses.joints - poses.joints[:, [poses.skeleton.root_index]]
         expected = lifter.lift_poses(poses).joints
         size = np.sqrt(np.square(expected).sum(-1).mean(-1))
