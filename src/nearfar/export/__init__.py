@@ -46,6 +46,8 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
+    "bvh": Format("bvh:write_bvh", "joint rotations, for animation programs", one_clip=True, one_person=True),
+    "glb": Format("glb:write_glb", "animated skeletons and a mesh, for any viewer", one_clip=True),
     "c3d": Format("c3d:write_c3d", "marker trajectories, binary, for biomechanics", one_clip=True),
     "trc": Format("trc:write_trc", "marker trajectories, for OpenSim", one_clip=True, one_person=True),
     "mot": Format("mot:write_mot", "joint angles, for OpenSim", one_clip=True, one_person=True),
