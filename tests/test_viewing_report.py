@@ -70,8 +70,8 @@ def test_the_report_and_the_viewer_in_it_work_offline(tmp_path: Path, width: int
         assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
         viewer = page.frame_locator("iframe")
         page.locator("iframe").scroll_into_view_if_needed()
-        viewer.locator("body[data-frame]").wait_for()
+        viewer.locator("#viewer[data-frame]").wait_for()
         viewer.locator("#forward").click()
-        viewer.locator("body[data-frame='1']").wait_for()
+        viewer.locator("#viewer[data-frame='1']").wait_for()
         browser.close()
     assert [line for line in complaints if not line.startswith("data:image/svg")] == []

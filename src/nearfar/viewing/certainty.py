@@ -10,8 +10,9 @@ from importlib import resources
 
 from nearfar.answer_noise import AnswerNoise
 from nearfar.poses import PoseSet
+from nearfar.skeleton import Skeleton
 
-__all__ = ["CERTAINTY_FILE", "CERTAINTY_NOTE", "SCHEMA", "order_certainty"]
+__all__ = ["CERTAINTY_FILE", "CERTAINTY_NOTE", "SCHEMA", "order_certainty", "weights_certainty"]
 
 SCHEMA = "nearfar-order-certainty-1"
 CERTAINTY_FILE = "order_certainty.json"
@@ -34,11 +35,16 @@ def order_certainty(poses: PoseSet) -> dict[tuple[int, int], AnswerNoise]:
     Returns:
         One model for each pair of joints a < b of the skeleton; none for poses that come from elsewhere.
     """
+    return weights_certainty(str(poses.provenance.get("lifter")), poses.skeleton)
+
+
+def weights_certainty(name: str | None, skeleton: Skeleton) -> dict[tuple[int, int], AnswerNoise]:
+    """As `order_certainty`, for the package's weights of this name and poses of this skeleton."""
     path = resources.files("nearfar") / "weights" / CERTAINTY_FILE
     weights = json.loads(path.read_text("utf-8"))["weights"]
-    found = weights.get(str(poses.provenance.get("lifter")), {})
+    found = weights.get(name, {})
     found = weights[found] if isinstance(found, str) else found  # one file of weights may stand in for another
-    known = {name: joint for joint, name in enumerate(poses.skeleton.joints)}
+    known = {name: joint for joint, name in enumerate(skeleton.joints)}
     models = {}
     for first, second, scale_mm, lapse in found.get("pairs", ()):
         if first in known and second in known:

@@ -1,4 +1,4 @@
-"""What the viewer's page holds of the poses: their data, packed small, in the axes of a scene.
+"""What the viewer holds of the poses: their data, packed small, in the axes of a scene.
 
 docs/viewing.md describes the format.
 """
@@ -13,48 +13,70 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.answer_noise import AnswerNoise
 from nearfar.errors import InputError
 from nearfar.poses import PoseSet
-from nearfar.viewing.certainty import CERTAINTY_NOTE, order_certainty
+from nearfar.skeleton import Skeleton
+from nearfar.viewing.certainty import CERTAINTY_NOTE, order_certainty, weights_certainty
 from nearfar.viewing.clip import Clip, clip_of
 from nearfar.viewing.embed import EmbeddedMedia
 from nearfar.viewing.style import joint_sides, limb_sides, spoken
 
-__all__ = ["packed", "page_data"]
+__all__ = ["clip_data", "packed", "viewer_data", "viewer_template"]
 
 Array = npt.NDArray[Any]
 
-SCHEMA = "nearfar-viewer-2"
+SCHEMA = "nearfar-viewer-3"
 MISSING = -(2**31)
 """int32 code of a missing number."""
 
 MILLIMETRES, PIXELS, SECONDS, SHARES = 1 / 8, 1 / 8, 1e-5, 1 / 255
 """Steps that the numbers of a page are rounded to."""
 
-GROUND_SECONDS = 0.35
-"""Seconds before and after a frame whose lowest joint the ground of that frame lies below: the flight of a jump."""
+
+def viewer_data(
+    poses: PoseSet,
+    *,
+    name: str = "prediction",
+    compare: PoseSet | Mapping[str, PoseSet] | None = None,
+) -> dict[str, Any]:
+    """What the viewer shows of poses: the JSON-safe object that ``showClip`` takes in a page of your own.
+
+    Args:
+        poses: one clip or image, with joints (or only keypoints, shown in 2D).
+        name: what they are called beside others.
+        compare: other poses of the same frames, one set or several by name.
+
+    Raises:
+        InputError: no poses, several clips in one pose set, or others that cannot be compared.
+    """
+    return clip_data(clip_of(poses), poses, name, compare)
 
 
-def page_data(
+def viewer_template(skeleton: Skeleton, lifter: str | None = None) -> dict[str, Any]:
+    """What a page that makes poses itself must know to show them: ``clipData`` of web/make.js adds the numbers.
+
+    Args:
+        skeleton: skeleton of the poses.
+        lifter: name of the package's weights that make them, whose certainty is known; None for others.
+    """
+    return {
+        "format": SCHEMA,
+        "skeleton": _skeleton(skeleton),
+        "certainty": _certainty(weights_certainty(lifter, skeleton)),
+        "certaintyNote": CERTAINTY_NOTE,
+    }
+
+
+def clip_data(
     clip: Clip,
     poses: PoseSet,
     name: str,
-    others: Mapping[str, PoseSet],
-    media: EmbeddedMedia | None,
+    compare: PoseSet | Mapping[str, PoseSet] | None,
+    media: EmbeddedMedia | None = None,
 ) -> dict[str, Any]:
-    """The object in the page (JSON-safe).
-
-    Args:
-        clip: the poses, laid out.
-        poses: the same, as they came.
-        name: what they are called beside others.
-        others: poses of the same frames to compare with, by name.
-        media: frames that travel with the page.
-
-    Raises:
-        InputError: others that cannot be compared.
-    """
-    skeleton = clip.skeleton
+    """As `viewer_data`, for poses that are laid out already, and media that travel with the page."""
+    others = {"comparison": compare} if isinstance(compare, PoseSet) else dict(compare or {})
     sets = [] if clip.scene is None else [_set(name, clip.scene, poses)]
     for other_name, other in others.items():
         sets.append(_set(other_name, _beside(clip, other, other_name), other))
@@ -62,26 +84,18 @@ def page_data(
     size = media.size if media is not None else _frame_size(clip)
     return {
         "format": SCHEMA,
-        "skeleton": skeleton.name,
-        "joints": [spoken(joint) for joint in skeleton.joints],
-        "jointSides": list(joint_sides(skeleton)),
-        "root": skeleton.root_index,
-        "limbs": [
-            [limb.parent, limb.child, side] for limb, side in zip(skeleton.limbs, limb_sides(skeleton), strict=True)
-        ],
+        "skeleton": _skeleton(clip.skeleton),
         "people": [int(person) for person in clip.person],
         "frameIndex": packed(clip.frame_index, 1),
         "time": packed(time, SECONDS),
         "mediaTime": None if media is None or media.time is None else packed(media.time - media.time[0], SECONDS),
         "sets": sets,
-        **_ground(clip.scene, clip.time),
         "camera": clip.camera,
         "placed": clip.placed,
         "certaintyNote": CERTAINTY_NOTE,
         "keypoints": None if clip.keypoints is None else packed(clip.keypoints, PIXELS),
         "scores": None if clip.scores is None else packed(np.clip(np.nan_to_num(clip.scores), 0, 1), SHARES),
         "size": None if size is None else [float(v) for v in size],
-        "media": None if media is None else {"kind": media.kind, "mime": media.mime},
         "notes": _notes(clip, poses),
     }
 
@@ -103,9 +117,24 @@ def packed(values: Array, step: float) -> dict[str, Any]:
     return {"shape": list(np.shape(values)), "step": step, "data": data}
 
 
+def _skeleton(skeleton: Skeleton) -> dict[str, Any]:
+    return {
+        "name": skeleton.name,
+        "joints": [spoken(joint) for joint in skeleton.joints],
+        "sides": list(joint_sides(skeleton)),
+        "limbs": [
+            [limb.parent, limb.child, side] for limb, side in zip(skeleton.limbs, limb_sides(skeleton), strict=True)
+        ],
+        "root": skeleton.root_index,
+    }
+
+
 def _set(name: str, scene: Array, poses: PoseSet) -> dict[str, Any]:
-    certainty = [[a, b, model.scale_mm, model.lapse] for (a, b), model in order_certainty(poses).items()]
-    return {"name": name, "position": packed(scene, MILLIMETRES), "certainty": certainty}
+    return {"name": name, "position": packed(scene, MILLIMETRES), "certainty": _certainty(order_certainty(poses))}
+
+
+def _certainty(models: Mapping[tuple[int, int], AnswerNoise]) -> list[list[float]]:
+    return [[a, b, model.scale_mm, model.lapse] for (a, b), model in models.items()]
 
 
 def _notes(clip: Clip, poses: PoseSet) -> list[str]:
@@ -161,24 +190,6 @@ def _filled(path: Array) -> Array:
             for axis in range(3):
                 filled[:, person, axis] = np.interp(frames, frames[seen], path[seen, person, axis])
     return filled
-
-
-def _ground(scene: Array | None, time: Array) -> dict[str, Any]:
-    """Height of the ground in mm: for the whole clip, just below its lowest joint, and below each person in each frame.
-
-    The latter lies below the person's lowest joint of the moments around the frame, so that people who walk before a
-    tilted camera keep their feet on it.
-    """
-    if scene is None or not np.isfinite(scene[..., 1]).any():
-        return {"ground": 0.0, "groundAt": None}
-    lowest = np.where(np.isfinite(scene[..., 1]), scene[..., 1], np.inf).min(axis=2)
-    level = float(np.percentile(lowest.min(axis=1)[np.isfinite(lowest).any(axis=1)], 1))
-    first, last = (np.searchsorted(time, time + reach) for reach in (-GROUND_SECONDS, GROUND_SECONDS))
-    moments = [slice(i, max(j, i + 1)) for i, j in zip(first, last, strict=True)]
-    below = np.stack([lowest[rows].min(axis=0) for rows in moments])
-    below = np.where(np.isfinite(below), below, level)
-    smooth = np.stack([below[rows].mean(axis=0) for rows in moments])
-    return {"ground": round(level, 1), "groundAt": packed(smooth, 1)}
 
 
 def _frame_size(clip: Clip) -> Array | None:

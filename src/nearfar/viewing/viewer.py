@@ -18,15 +18,18 @@ from nearfar.poses import PoseSet
 from nearfar.viewing.clip import clip_of
 from nearfar.viewing.embed import embed_media
 from nearfar.viewing.page import content_hash, content_policy, fill, resource
-from nearfar.viewing.page_data import page_data
+from nearfar.viewing.page_data import clip_data
 
-__all__ = ["viewer_html", "write_viewer"]
+__all__ = ["viewer_html", "viewer_module", "viewer_style", "write_viewer"]
 
-SCRIPTS = (
-    "data.js", "orbit.js", "paint.js", "scene.js", "source.js", "player.js", "timeline.js", "question.js",
-    "pointer.js", "viewer.js",
+MODULES = (
+    "ground.js", "data.js", "make.js", "orbit.js", "paint.js", "scene.js", "source.js", "player.js", "timeline.js",
+    "question.js", "pointer.js", "keys.js", "controls.js", "markup.js", "viewer.js",
 )  # fmt: skip
-"""The page's modules, in the order in which they are joined into one."""
+"""The viewer's modules, in the order in which they are joined into one."""
+
+EXPORTS = ("showClip", "clipData")
+"""What pages of others use of them."""
 
 
 def write_viewer(
@@ -67,11 +70,10 @@ def viewer_html(
 ) -> str:
     """The page of `write_viewer` as text, for embedding (a report, an ``iframe srcdoc``)."""
     clip = clip_of(poses)
-    others = {"comparison": compare} if isinstance(compare, PoseSet) else dict(compare or {})
     embedded = None if media is None else embed_media(media, clip.frame_index)
     heading = title or (Path(media).name if media is not None else "3D poses")
-    data = page_data(clip, poses, name, others, embedded)
-    script, style = viewer_script(), resource("viewer.css")
+    data = clip_data(clip, poses, name, compare, embedded)
+    script, style = _joined(*MODULES, "page.js"), resource("page.css") + viewer_style()
     return fill(
         resource("viewer.html"),
         {
@@ -79,14 +81,26 @@ def viewer_html(
             "POLICY": html.escape(content_policy(scripts=[content_hash(script)], styles=[content_hash(style)])),
             "STYLE": style,
             "DATA": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+            "MIME": "" if embedded is None else embedded.mime,
             "MEDIA": "" if embedded is None else base64.b64encode(embedded.data).decode("ascii"),
             "SCRIPT": script,
         },
     )
 
 
-def viewer_script() -> str:
-    """The page's modules joined into one: imports from each other and the word ``export`` fall away."""
-    joined = "\n".join(resource(name) for name in SCRIPTS)
+def viewer_module() -> str:
+    """The viewer as one ES module for pages of your own; it exports ``showClip`` and ``clipData`` (docs/viewing.md)."""
+    names = ", ".join(EXPORTS)
+    return f"{_joined(*MODULES)}\nexport {{ {names} }};\n"
+
+
+def viewer_style() -> str:
+    """The style sheet that goes with `viewer_module`; it touches nothing but the viewer."""
+    return resource("viewer.css")
+
+
+def _joined(*names: str) -> str:
+    """Modules of ``web/`` in one: imports from each other and the word ``export`` fall away."""
+    joined = "\n".join(resource(name) for name in names)
     joined = re.sub(r'^import [^;]*? from "\./[a-z]+\.js";\n', "", joined, flags=re.MULTILINE)
     return re.sub(r"^export (?=(async|class|const|function) )", "", joined, flags=re.MULTILINE)

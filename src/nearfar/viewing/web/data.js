@@ -1,3 +1,5 @@
+import { groundOf } from "./ground.js";
+
 /**
  * Decoding of the data in the page. A clip has F frames, P people, J joints; arrays are flat, row-major, with NaN for
  * what is missing. Scene axes: x right, y up, z towards the camera, mm; the camera, where known, is at the origin.
@@ -12,8 +14,12 @@ export function bytes(base64) {
   return out;
 }
 
-/** Numbers that were packed by `packed` of page_data.py: whole steps, their changes from frame to frame, deflated. */
-async function unpacked({ shape, step, data }, Kind = Float32Array) {
+/**
+ * Numbers that were packed by `packed` of page_data.py: whole steps, their changes from frame to frame, deflated. Or
+ * {shape, values} as they are, with NaN or null for what is missing.
+ */
+async function unpacked({ shape, step, data, values }, Kind = Float32Array) {
+  if (values) return Kind.from(values, (value) => value ?? NaN);
   const stream = new Blob([bytes(data)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());
   const size = shape.reduce((a, b) => a * b, 1);
@@ -35,17 +41,19 @@ async function unpacked({ shape, step, data }, Kind = Float32Array) {
 /** A page's poses, ready to draw. */
 export class Clip {
   static async read(data) {
-    const clip = Object.assign(new Clip(), data);
+    const { name, joints, sides, limbs, root } = data.skeleton;
+    const clip = Object.assign(new Clip(), data, { skeleton: name, joints, jointSides: sides, limbs, root });
     const optional = (entry, Kind) => entry && unpacked(entry, Kind);
     clip.time = await unpacked(data.time, Float64Array);
     clip.mediaTime = await optional(data.mediaTime, Float64Array);
     clip.frameIndex = await unpacked(data.frameIndex, Int32Array);
     clip.keypoints = await optional(data.keypoints);
     clip.scores = await optional(data.scores);
-    clip.groundAt = await optional(data.groundAt);
     clip.sets = await Promise.all(data.sets.map(async (set) => ({ ...set, position: await unpacked(set.position) })));
     clip.frames = clip.time.length;
+    clip.notes ??= [];
     clip.present = clip.whereSeen();
+    clip.ground = groundOf(clip);
     return clip;
   }
 

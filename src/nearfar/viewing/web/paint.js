@@ -12,11 +12,18 @@ export function begin(canvas) {
   return [context, w, h];
 }
 
-/** A circle around a joint with its letter beside it. */
-export function ring(context, x, y, letter, colour, page) {
+/** A circle around a joint with its letter beside it, on the side `aside` (-1 or 1). */
+function ring(context, x, y, letter, aside, colour, page) {
   circle(context, x, y, 8, page, 5);
   circle(context, x, y, 8, colour, 2.5);
-  badge(context, x + 18, y - 13, letter, colour, page);
+  badge(context, x + 18 * aside, y - 13, letter, colour, page);
+}
+
+/** The two joints of the question; letters point away from each other, so that they do not cover each other. */
+export function rings(context, [a, b], colours, page) {
+  const side = a && b && a.x > b.x ? 1 : -1;
+  if (a) ring(context, a.x, a.y, "A", a && b ? side : 1, colours["mark-a"], page);
+  if (b) ring(context, b.x, b.y, "B", a && b ? -side : 1, colours["mark-b"], page);
 }
 
 export function circle(context, x, y, radius, colour, width = 2) {

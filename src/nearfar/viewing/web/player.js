@@ -31,7 +31,7 @@ export class Player {
     video.addEventListener("play", () => this.watch());
     const shown = (seconds) => {
       if (!this.playing) return;
-      this.frame = this.clip.frameAt(seconds, this.stamps);
+      this.frame = this.clip.frameAt(seconds - this.stamps[0], this.stamps);
       this.show(this.frame);
     };
     this.watch = () => {
@@ -84,7 +84,7 @@ export class Player {
     this.elapsed = start - this.stamps[0];
     if (this.video && !this.video.seeking) {
       const end = this.stamps[this.frame + 1] ?? start + this.step;
-      this.video.currentTime = (start + end) / 2 - this.stamps[0];
+      this.video.currentTime = (start + end) / 2;
       this.sought = this.frame;
     }
     this.show(this.frame);

@@ -1,6 +1,6 @@
 /** People in 3D on a canvas: a ground grid, shadows, and limbs drawn far to near. */
 import { Orbit } from "./orbit.js";
-import { badge, begin, circle, mixed, ring } from "./paint.js";
+import { badge, begin, circle, mixed, rings } from "./paint.js";
 
 const LIMB_MM = 40;
 const PERSON_MM = 2150;
@@ -34,17 +34,17 @@ export class Scene {
     const one = this.paths[follow];
     const path = one ?? this.path;
     const [x, , z] = follow === "none" ? this.middle : path.subarray(3 * frame);
-    this.ground = follow === "none" || !clip.groundAt ? clip.ground : this.groundBelow(frame, one ? Number(follow) : null);
+    this.ground = follow === "none" || !clip.ground.below ? clip.ground.level : this.groundBelow(frame, one ? Number(follow) : null);
     orbit.aim(x, this.ground + PERSON_MM * 0.4, z);
     orbit.size = PERSON_MM + (one ? 0 : this.spread());
   }
 
   /** Height of the ground below a person in a frame, or below the lowest of all. */
   groundBelow(frame, person) {
-    const { groundAt, people } = this.clip;
-    if (person !== null) return groundAt[frame * people.length + person];
+    const { ground, people } = this.clip;
+    if (person !== null) return ground.below[frame * people.length + person];
     let lowest = Infinity;
-    for (let p = 0; p < people.length; p++) lowest = Math.min(lowest, groundAt[frame * people.length + p]);
+    for (let p = 0; p < people.length; p++) lowest = Math.min(lowest, ground.below[frame * people.length + p]);
     return lowest;
   }
 
@@ -293,7 +293,7 @@ export class Scene {
       context.stroke();
       context.setLineDash([]);
     }
-    ends.forEach((s, i) => s && ring(context, s.x, s.y, "AB"[i], colours[`mark-${"ab"[i]}`], colours.page));
+    rings(context, ends, colours, colours.page);
     const under = spot(hover);
     if (under) circle(context, under.x, under.y, 8, colours.ink);
   }

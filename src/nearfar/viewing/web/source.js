@@ -1,5 +1,5 @@
 /** The frame that the poses were found in, with the 2D skeletons over it. */
-import { badge, begin, circle, ring } from "./paint.js";
+import { badge, begin, circle, rings } from "./paint.js";
 import { nearest, ownColour } from "./scene.js";
 
 /** Draws one frame of the clip, contained in its canvas, or enlarged. */
@@ -114,13 +114,13 @@ export class Source {
   }
 
   drawMarks(context, { colours, hover, picked, hiddenPeople }) {
-    const place = (mark) => mark && !hiddenPeople.has(mark.person) && 4 * (mark.person * this.clip.joints.length + mark.joint);
-    const seen = (at) => Number.isInteger(at) && !Number.isNaN(this.screen[at]);
-    picked.map(place).forEach((at, i) => {
-      if (seen(at)) ring(context, this.screen[at], this.screen[at + 1], "AB"[i], colours[`mark-${"ab"[i]}`], "#101418");
-    });
-    const at = place(hover);
-    if (seen(at)) circle(context, this.screen[at], this.screen[at + 1], 8, "#fff");
+    const spot = (mark) => {
+      const at = mark && !hiddenPeople.has(mark.person) ? 4 * (mark.person * this.clip.joints.length + mark.joint) : -1;
+      return at >= 0 && !Number.isNaN(this.screen[at]) ? { x: this.screen[at], y: this.screen[at + 1] } : null;
+    };
+    rings(context, picked.map(spot), colours, "#101418");
+    const under = spot(hover);
+    if (under) circle(context, under.x, under.y, 8, "#fff");
   }
 
   pick(x, y, reach, hiddenPeople) {

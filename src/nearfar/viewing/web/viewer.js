@@ -1,411 +1,352 @@
-import { Clip, bytes } from "./data.js";
+import { Clip } from "./data.js";
+import { fillFacts, fillFollow, fillJoints, fillLegend } from "./controls.js";
+import { MARKUP } from "./markup.js";
+import { watchKeys } from "./keys.js";
+import { Player } from "./player.js";
+import { watchGestures, watchJoints } from "./pointer.js";
+import { answer } from "./question.js";
 import { Scene } from "./scene.js";
 import { Source } from "./source.js";
-import { Player } from "./player.js";
 import { drawLanes, greatestDifference, lanesHeight } from "./timeline.js";
-import { answer } from "./question.js";
-import { watchGestures, watchJoints } from "./pointer.js";
-
-/** The page: puts the panes, the time bar and the question together. */
-
-const $ = (id) => document.getElementById(id);
-const clip = await Clip.read(JSON.parse($("data").textContent));
-const hasScene = clip.sets.length > 0;
-const hasSource = Boolean(clip.size && (clip.keypoints || clip.media));
-const moves = clip.frames > 1;
-const several = clip.people.length > 1;
-const compares = clip.sets.length > 1;
-const look = {
-  colours: null, overlay: true, colouring: "sides", layout: "over",
-  hiddenSets: new Set(), hiddenPeople: new Set(), hover: null, picked: [null, null],
-};
-const scene = hasScene ? new Scene($("scene"), clip) : null;
-const source = hasSource ? new Source($("source"), clip) : null;
-const preference = matchMedia("(prefers-color-scheme: dark)");
 
 /** Milliseconds between changes of text while it plays: faster cannot be read, and text costs layout. */
 const TEXT_EVERY = 120;
 
-let picture = null;
-let queued = false;
-let written = 0;
-
-const video = clip.media?.kind === "video" ? $("video") : null;
-const player = new Player(clip, video, { show: redraw, state: showPlaying });
-
-/** Draw everything at the next opportunity; once, however often it is asked for. */
-function redraw() {
-  if (queued || !look.colours) return;
-  queued = true;
-  requestAnimationFrame((now) => {
-    queued = false;
-    const { frame } = player;
-    scene?.draw(frame, look);
-    if (!video?.seeking) source?.draw(frame, picture, look);
-    document.body.dataset.frame = frame;
-    if (player.playing && now - written < TEXT_EVERY) return;
-    written = now;
-    showTime(frame);
-    showAnswer(frame);
-    $("nobody").hidden = clip.people.some((_, person) => clip.isPresent(frame, person));
-  });
+/**
+ * Fill an element with a viewer of a clip; one viewer a page.
+ *
+ * @param root an element with a height; what was in it goes.
+ * @param data the object of `viewer_data` (Python) or `clipData` (make.js).
+ * @param media a Blob or File: the video or the image that the poses were found in, with the frames at `mediaTime` (or
+ *   `time`) seconds of it. The data's `size` is that of its frames.
+ * @param keyboard what listens to keys: the element; `window` where the page is the viewer's alone.
+ * @returns {Promise<Viewer>} whose `player` seeks and plays, and whose `close()` ends it and empties the element.
+ */
+export async function showClip(root, data, { title = "", media = null, keyboard = root } = {}) {
+  return new Viewer(root, await Clip.read(data), { title, media, keyboard });
 }
 
-/** Dark or light, as asked for or as the system prefers; the colours themselves are in the style sheet. */
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  const style = getComputedStyle(document.documentElement);
-  const get = (name) => style.getPropertyValue(`--${name}`).trim();
-  const numbered = (name, count) => Array.from({ length: count }, (_, i) => get(`${name}-${i + 1}`));
-  const names = ["page", "line", "ink", "muted", "grid", "shadow", "edge", "left", "right", "blank", "trail", "mark-a", "mark-b"];
-  const colours = Object.fromEntries(names.map((name) => [name, get(name)]));
-  const overlay = { left: get("overlay-left"), right: get("overlay-right"), people: numbered("overlay-person", 6), shade: "#101418" };
-  look.colours = { ...colours, others: numbered("other", 3), people: numbered("person", 6), shade: "#101418", overlay };
-  fitCanvases();
-}
-
-function fitCanvases() {
-  if (hasSource && hasScene) {
-    const [width, height] = clip.size;
-    const share = ((window.innerWidth * height) / width / Math.max(1, $("main").clientHeight)) * 100;
-    $("main").style.setProperty("--source-share", width > 1.2 * height ? "1.3fr" : "1fr");
-    $("main").style.setProperty("--source-height", `${Math.round(Math.min(44, Math.max(22, share)))}%`);
+/** Puts the panes, the time bar and the question together. */
+export class Viewer {
+  constructor(root, clip, { title, media, keyboard }) {
+    root.classList.add("nearfar-viewer");
+    root.innerHTML = MARKUP;
+    this.root = root;
+    this.clip = clip;
+    this.several = clip.people.length > 1;
+    this.compares = clip.sets.length > 1;
+    this.look = {
+      colours: null, overlay: true, colouring: this.several ? "people" : "sides", layout: "over",
+      hiddenSets: new Set(), hiddenPeople: new Set(), hover: null, picked: [null, null],
+    };
+    this.$("title").textContent = title;
+    this.scene = clip.sets.length ? new Scene(this.$("scene"), clip) : null;
+    this.source = clip.size && (clip.keypoints || media) ? new Source(this.$("source"), clip) : null;
+    this.video = media?.type.startsWith("video/") ? this.$("video") : null;
+    this.player = new Player(clip, this.video, { show: () => this.redraw(), state: (playing) => this.showPlaying(playing) });
+    this.picture = null;
+    this.queued = false;
+    this.written = 0;
+    this.answered = "";
+    this.closing = new AbortController();
+    this.resizing = new ResizeObserver(() => this.fitCanvases());
+    this.showWhatThereIs(media);
+    this.listen(keyboard);
+    if (media) this.load(media);
+    this.setColouring(this.look.colouring);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", () => this.setTheme(dark.matches ? "dark" : "light"), { signal: this.closing.signal });
+    this.setTheme(dark.matches ? "dark" : "light");
   }
-  for (const canvas of [$("scene"), $("source"), $("lanes")]) {
-    const ratio = Math.min(3, window.devicePixelRatio || 1);
-    canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
-    canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+
+  /** A part of the viewer by its id. */
+  $(id) {
+    return this.root.querySelector(`#${id}`);
   }
-  drawLanes($("lanes"), clip, look);
-  redraw();
-}
 
-// --- time ------------------------------------------------------------------------------------------------------------
+  close() {
+    this.player.pause();
+    this.closing.abort();
+    this.resizing.disconnect();
+    if (this.url) URL.revokeObjectURL(this.url);
+    this.root.replaceChildren();
+    this.root.classList.remove("nearfar-viewer");
+    for (const name of ["frame", "theme"]) delete this.root.dataset[name];
+  }
 
-function showTime(frame) {
-  $("slider").value = frame;
-  const seconds = clip.time[frame] - clip.time[0];
-  const minutes = Math.floor(seconds / 60);
-  const clock = minutes ? `${minutes}:${(seconds - 60 * minutes).toFixed(2).padStart(5, "0")}` : `${seconds.toFixed(2)} s`;
-  const text = `${clock} · frame ${clip.frameIndex[frame]}/${clip.frameIndex[clip.frames - 1]}`;
-  $("clock").textContent = text;
-  if (!player.playing) $("slider").setAttribute("aria-valuetext", text);
-  if (compares) $("difference").textContent = differenceAt(frame);
-}
+  // --- drawing -------------------------------------------------------------------------------------------------------
 
-/** "truth 23 mm away", for every comparison. */
-function differenceAt(frame) {
-  const told = clip.sets.slice(1).map(({ name }, i) => {
-    const mm = clip.differences(i + 1)[frame];
-    return `${name} ${mm === mm ? `${mm.toFixed(0)} mm away` : "missing"}`;
-  });
-  return told.join(", ");
-}
-
-function showPlaying(playing) {
-  $("play").classList.toggle("playing", playing);
-  $("play").setAttribute("aria-label", playing ? "Pause" : "Play");
-  $("answer").setAttribute("aria-live", playing ? "off" : "polite"); // nobody wants ten answers a second read out
-  redraw();
-}
-
-function step(by) {
-  player.pause();
-  player.seek(player.frame + by);
-}
-
-/** Go on or back by seconds. */
-function leap(seconds) {
-  player.seek(clip.frameAt(clip.time[player.frame] - clip.time[0] + seconds));
-}
-
-function changeSpeed(by) {
-  const select = $("speed");
-  select.selectedIndex = Math.min(select.options.length - 1, Math.max(0, select.selectedIndex + by));
-  player.setSpeed(Number(select.value));
-}
-
-// --- the question ----------------------------------------------------------------------------------------------------
-
-function setPicked(picked) {
-  look.picked = picked;
-  [$("joint-a"), $("joint-b")].forEach((select, i) => (select.value = picked[i] ? `${picked[i].person}:${picked[i].joint}` : ""));
-  $("clear").hidden = !picked.some(Boolean);
-  redraw();
-}
-
-function choose({ person, joint }) {
-  const [a, b] = look.picked;
-  if (!a || b) setPicked([{ person, joint }, null]);
-  else if (a.person === person && a.joint === joint) setPicked([null, null]);
-  else setPicked([a, { person, joint }]);
-}
-
-let answered = "";
-
-function showAnswer(frame) {
-  const parts = answer(clip, frame, look.picked);
-  const text = parts.map((part) => part.text).join(" ");
-  if (text === answered) return;
-  answered = text;
-  $("answer").replaceChildren(
-    ...parts.flatMap(({ text: words, kind, title }) => {
-      const part = document.createElement(kind === "strong" ? "strong" : "span");
-      if (kind && kind !== "strong") part.className = kind;
-      if (title) part.title = title;
-      part.textContent = words;
-      return [part, " "];
-    }),
-  );
-}
-
-function fillJoints() {
-  for (const select of [$("joint-a"), $("joint-b")]) {
-    select.append(new Option("choose a joint", ""));
-    clip.people.forEach((_, person) => {
-      const group = several ? Object.assign(document.createElement("optgroup"), { label: `Person ${clip.people[person]}` }) : select;
-      clip.joints.forEach((name, joint) => group.append(new Option(name, `${person}:${joint}`)));
-      if (group !== select) select.append(group);
+  /** Draw everything at the next opportunity; once, however often it is asked for. */
+  redraw() {
+    if (this.queued || !this.look.colours) return;
+    this.queued = true;
+    requestAnimationFrame((now) => {
+      this.queued = false;
+      if (this.closing.signal.aborted) return;
+      const { clip, player, look, video } = this;
+      const { frame } = player;
+      this.scene?.draw(frame, look);
+      if (!video?.seeking) this.source?.draw(frame, this.picture, look);
+      this.root.dataset.frame = frame;
+      if (player.playing && now - this.written < TEXT_EVERY) return;
+      this.written = now;
+      this.showTime(frame);
+      this.showAnswer(frame);
+      this.$("nobody").hidden = clip.people.some((_, person) => clip.isPresent(frame, person));
     });
-    select.addEventListener("change", () =>
-      setPicked([$("joint-a"), $("joint-b")].map(({ value }) => {
-        const [person, joint] = value.split(":").map(Number);
-        return value ? { person, joint } : null;
-      })),
-    );
   }
-}
 
-// --- pointer and keyboard --------------------------------------------------------------------------------------------
-
-function showTip(canvas, spot) {
-  const tip = $("tip");
-  canvas.classList.toggle("over-joint", Boolean(spot));
-  tip.hidden = !spot;
-  if (spot) {
-    canvas.parentElement.append(tip);
-    tip.textContent = clip.spoken(spot) + (compares ? apart(spot) : "");
-    const half = tip.offsetWidth / 2 + 6;
-    tip.style.left = `${Math.min(canvas.clientWidth - half, Math.max(half, spot.x))}px`;
-    tip.style.top = `${Math.max(44, spot.y)}px`;
+  /** Dark or light; the colours themselves are in the style sheet. */
+  setTheme(theme) {
+    this.root.dataset.theme = theme;
+    const style = getComputedStyle(this.root);
+    const get = (name) => style.getPropertyValue(`--${name}`).trim();
+    const numbered = (name, count) => Array.from({ length: count }, (_, i) => get(`${name}-${i + 1}`));
+    const names = ["page", "line", "ink", "muted", "grid", "shadow", "edge", "left", "right", "blank", "trail", "mark-a", "mark-b"];
+    const colours = Object.fromEntries(names.map((name) => [name, get(name)]));
+    const overlay = { left: get("overlay-left"), right: get("overlay-right"), people: numbered("overlay-person", 6), shade: "#101418" };
+    this.look.colours = { ...colours, others: numbered("other", 3), people: numbered("person", 6), shade: "#101418", overlay };
+    this.fitCanvases();
   }
-  if (spot?.person !== look.hover?.person || spot?.joint !== look.hover?.joint) {
-    look.hover = spot;
-    redraw();
+
+  fitCanvases() {
+    const main = this.$("main");
+    if (this.source && this.scene) {
+      const [width, height] = this.clip.size;
+      const share = ((this.root.clientWidth * height) / width / Math.max(1, main.clientHeight)) * 100;
+      main.style.setProperty("--source-share", width > 1.2 * height ? "1.3fr" : "1fr");
+      main.style.setProperty("--source-height", `${Math.round(Math.min(44, Math.max(22, share)))}%`);
+    }
+    for (const canvas of ["scene", "source", "lanes"].map((id) => this.$(id))) {
+      const ratio = Math.min(3, window.devicePixelRatio || 1);
+      canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
+      canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+    }
+    this.drawTimeline();
+    this.redraw();
   }
-}
 
-/** How far the comparison has a joint from where the first poses have it. */
-function apart({ set, person, joint }) {
-  const mm = clip.distance(set || 1, player.frame, person, joint);
-  return mm === mm ? ` · ${mm.toFixed(0)} mm apart` : "";
-}
-
-function watchPane(view, gestures) {
-  const { canvas } = view;
-  const after = (change) => (...values) => {
-    change(...values);
-    redraw();
-  };
-  watchGestures(canvas, Object.fromEntries(Object.entries(gestures).map(([name, change]) => [name, after(change)])));
-  watchJoints(canvas, (x, y, reach) => view.pick(x, y, reach, look.hiddenPeople), { hover: (spot) => showTip(canvas, spot), choose });
-}
-
-function markView(view = null) {
-  for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === view));
-}
-
-function setView(view) {
-  scene?.orbit.set(view);
-  markView(view === "home" ? null : view);
-  source?.reset();
-  redraw();
-}
-
-/** Change the 3D view; it is none of the named ones any more. */
-function orbit(method, ...values) {
-  scene?.orbit[method](...values);
-  markView();
-  redraw();
-}
-
-const TURNS = { ArrowLeft: [-0.12, 0], ArrowRight: [0.12, 0], ArrowUp: [0, 0.12], ArrowDown: [0, -0.12] };
-const KEYS = {
-  " ": () => player.toggle(),
-  ArrowLeft: () => step(-1),
-  ArrowRight: () => step(1),
-  Home: () => step(-clip.frames),
-  End: () => step(clip.frames),
-  PageUp: () => leap(-1),
-  PageDown: () => leap(1),
-  "[": () => changeSpeed(-1),
-  "]": () => changeSpeed(1),
-  1: () => setView("front"),
-  2: () => setView("side"),
-  3: () => setView("top"),
-  0: () => setView("home"),
-  a: () => orbit("pan", 24, 0),
-  d: () => orbit("pan", -24, 0),
-  w: () => orbit("pan", 0, 24),
-  s: () => orbit("pan", 0, -24),
-  "+": () => orbit("magnify", 1.15),
-  "=": () => orbit("magnify", 1.15),
-  "-": () => orbit("magnify", 1 / 1.15),
-  Escape: () => setPicked([null, null]),
-  "?": () => $("help").showModal(),
-};
-
-function onKey(event) {
-  const { target, key } = event;
-  if (event.ctrlKey || event.metaKey || event.altKey || $("help").open || target.tagName === "SELECT") return;
-  if (key === " " && target.matches("button, input[type=checkbox]")) return;
-  if (event.shiftKey && TURNS[key] && scene) orbit("turn", ...TURNS[key]);
-  else if (KEYS[key]) KEYS[key]();
-  else return;
-  event.preventDefault();
-}
-
-// --- setting up ------------------------------------------------------------------------------------------------------
-
-function showFacts() {
-  const some = (n, what, whats) => `${n} ${n === 1 ? what : whats}`;
-  const facts = [some(clip.people.length, "person", "people")];
-  if (moves) facts.push(`${clip.frames} frames`, `${(clip.time[clip.frames - 1] - clip.time[0]).toFixed(1)} s`);
-  facts.push(`${clip.joints.length} joints (${clip.skeleton})`);
-  $("facts").textContent = facts.join(" · ");
-  const notes = [facts.join(", "), ...clip.notes, ...(clip.sets[0]?.certainty.length && clip.camera ? [clip.certaintyNote] : [])];
-  for (const note of notes) $("notes").append(Object.assign(document.createElement("li"), { textContent: note }));
-  $("tilt").hidden = !(hasScene && clip.camera);
-  $("tilt").title = clip.notes[0] ?? "";
-  $("no-media").hidden = Boolean(clip.media);
-}
-
-/** What the view can follow; nothing to choose for one person who stays in place. */
-function fillFollow() {
-  if (!scene || !(several || scene.travels)) return;
-  $("follow").append(new Option(several ? "Follow all" : "Follow", "all"));
-  if (several) clip.people.forEach((_, person) => $("follow").append(new Option(`Follow ${clip.personName(person)}`, person)));
-  $("follow").append(new Option("Stand still", "none"));
-  $("follow").value = scene.follow;
-  $("follow").hidden = false;
-}
-
-/** One entry of the legend; with `hidden`, a set, a box that shows and hides `number`. */
-function legendItem(text, colour, { hidden, number, label: spoken }) {
-  const [li, swatch] = [document.createElement("li"), document.createElement("i")];
-  swatch.style.setProperty("--swatch", `var(--${colour})`);
-  const label = document.createElement(hidden ? "label" : "span");
-  label.append(swatch, text);
-  li.append(label);
-  $("legend").append(li);
-  if (!hidden) return li;
-  const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true });
-  if (spoken) box.setAttribute("aria-label", spoken);
-  box.addEventListener("change", () => {
-    hidden[box.checked ? "delete" : "add"](number);
-    drawLanes($("lanes"), clip, look);
-    redraw();
-  });
-  label.prepend(box);
-  return li;
-}
-
-function fillLegend() {
-  for (const side of ["left", "right"]) {
-    const li = legendItem(side, side, {});
-    li.title = "The person's own left and right";
-    li.className = "side";
+  drawTimeline() {
+    drawLanes(this.$("lanes"), this.clip, this.look);
   }
-  if (several)
-    clip.people.forEach((id, person) =>
-      legendItem(String(id), `person-${(person % 6) + 1}`, { hidden: look.hiddenPeople, number: person, label: `Show ${clip.personName(person)}` }),
-    );
-  if (compares)
-    clip.sets.forEach(({ name }, set) =>
-      legendItem(name, set ? `other-${((set - 1) % 3) + 1}` : "person-1", { hidden: look.hiddenSets, number: set }),
-    );
-}
 
-function setColouring(colouring) {
-  look.colouring = colouring;
-  for (const item of document.querySelectorAll(".legend .side")) item.hidden = colouring === "people";
-  redraw();
-}
+  setColouring(colouring) {
+    this.look.colouring = colouring;
+    for (const item of this.root.querySelectorAll(".legend .side")) item.hidden = colouring === "people";
+    this.redraw();
+  }
 
-function loadMedia() {
-  if (!clip.media) return;
-  const url = clip.media.file ?? URL.createObjectURL(new Blob([bytes($("media").textContent)], { type: clip.media.mime }));
-  const failed = () => {
-    $("media-error").hidden = false;
-    player.video = null;
-    redraw();
-  };
-  if (video) {
-    video.addEventListener("loadeddata", () => {
-      picture = video;
-      player.seek(player.frame);
+  // --- time ----------------------------------------------------------------------------------------------------------
+
+  showTime(frame) {
+    const { clip, player } = this;
+    this.$("slider").value = frame;
+    const seconds = clip.time[frame] - clip.time[0];
+    const minutes = Math.floor(seconds / 60);
+    const clock = minutes ? `${minutes}:${(seconds - 60 * minutes).toFixed(2).padStart(5, "0")}` : `${seconds.toFixed(2)} s`;
+    const text = `${clock} · frame ${clip.frameIndex[frame]}/${clip.frameIndex[clip.frames - 1]}`;
+    this.$("clock").textContent = text;
+    if (!player.playing) this.$("slider").setAttribute("aria-valuetext", text);
+    if (this.compares) this.$("difference").textContent = this.differenceAt(frame);
+  }
+
+  /** "truth 23 mm away", for every comparison. */
+  differenceAt(frame) {
+    const told = this.clip.sets.slice(1).map(({ name }, i) => {
+      const mm = this.clip.differences(i + 1)[frame];
+      return `${name} ${mm === mm ? `${mm.toFixed(0)} mm away` : "missing"}`;
     });
-    video.addEventListener("error", failed);
-    video.src = url;
-  } else {
-    const image = new Image();
-    image.addEventListener("load", () => ((picture = image), redraw()));
-    image.addEventListener("error", failed);
-    image.src = url;
+    return told.join(", ");
+  }
+
+  showPlaying(playing) {
+    this.$("play").classList.toggle("playing", playing);
+    this.$("play").setAttribute("aria-label", playing ? "Pause" : "Play");
+    this.$("answer").setAttribute("aria-live", playing ? "off" : "polite"); // nobody wants ten answers a second read out
+    this.redraw();
+  }
+
+  step(by) {
+    this.player.pause();
+    this.player.seek(this.player.frame + by);
+  }
+
+  /** Go on or back by seconds. */
+  leap(seconds) {
+    const { clip, player } = this;
+    player.seek(clip.frameAt(clip.time[player.frame] - clip.time[0] + seconds));
+  }
+
+  changeSpeed(by) {
+    const select = this.$("speed");
+    select.selectedIndex = Math.min(select.options.length - 1, Math.max(0, select.selectedIndex + by));
+    this.player.setSpeed(Number(select.value));
+  }
+
+  // --- the question --------------------------------------------------------------------------------------------------
+
+  setPicked(picked) {
+    this.look.picked = picked;
+    ["joint-a", "joint-b"].forEach((id, i) => (this.$(id).value = picked[i] ? `${picked[i].person}:${picked[i].joint}` : ""));
+    this.$("clear").hidden = !picked.some(Boolean);
+    this.redraw();
+  }
+
+  choose({ person, joint }) {
+    const [a, b] = this.look.picked;
+    if (!a || b) this.setPicked([{ person, joint }, null]);
+    else if (a.person === person && a.joint === joint) this.setPicked([null, null]);
+    else this.setPicked([a, { person, joint }]);
+  }
+
+  showAnswer(frame) {
+    const parts = answer(this.clip, frame, this.look.picked);
+    const text = parts.map((part) => part.text).join(" ");
+    if (text === this.answered) return;
+    this.answered = text;
+    this.$("answer").replaceChildren(
+      ...parts.flatMap(({ text: words, kind, title }) => {
+        const part = document.createElement(kind === "strong" ? "strong" : "span");
+        if (kind && kind !== "strong") part.className = kind;
+        if (title) part.title = title;
+        part.textContent = words;
+        return [part, " "];
+      }),
+    );
+  }
+
+  // --- pointer and view ----------------------------------------------------------------------------------------------
+
+  showTip(canvas, spot) {
+    const { clip, look } = this;
+    const tip = this.$("tip");
+    canvas.classList.toggle("over-joint", Boolean(spot));
+    tip.hidden = !spot;
+    if (spot) {
+      canvas.parentElement.append(tip);
+      tip.textContent = clip.spoken(spot) + (this.compares ? this.apart(spot) : "");
+      const half = tip.offsetWidth / 2 + 6;
+      tip.style.left = `${Math.min(canvas.clientWidth - half, Math.max(half, spot.x))}px`;
+      tip.style.top = `${Math.max(44, spot.y)}px`;
+    }
+    if (spot?.person !== look.hover?.person || spot?.joint !== look.hover?.joint) {
+      look.hover = spot;
+      this.redraw();
+    }
+  }
+
+  /** How far the comparison has a joint from where the first poses have it. */
+  apart({ set, person, joint }) {
+    const mm = this.clip.distance(set || 1, this.player.frame, person, joint);
+    return mm === mm ? ` · ${mm.toFixed(0)} mm apart` : "";
+  }
+
+  watchPane(view, gestures) {
+    const { canvas } = view;
+    const after = (change) => (...values) => {
+      change(...values);
+      this.redraw();
+    };
+    watchGestures(canvas, Object.fromEntries(Object.entries(gestures).map(([name, change]) => [name, after(change)])));
+    watchJoints(canvas, (x, y, reach) => view.pick(x, y, reach, this.look.hiddenPeople), {
+      hover: (spot) => this.showTip(canvas, spot),
+      choose: (spot) => this.choose(spot),
+    });
+  }
+
+  markView(view = null) {
+    for (const button of this.root.querySelectorAll("[data-view]"))
+      button.setAttribute("aria-pressed", String(button.dataset.view === view));
+  }
+
+  setView(view) {
+    this.scene?.orbit.set(view);
+    this.markView(view === "home" ? null : view);
+    this.source?.reset();
+    this.redraw();
+  }
+
+  /** Change the 3D view; it is none of the named ones any more. */
+  orbit(method, ...values) {
+    this.scene?.orbit[method](...values);
+    this.markView();
+    this.redraw();
+  }
+
+  // --- setting up ----------------------------------------------------------------------------------------------------
+
+  showWhatThereIs(media) {
+    const { clip, scene, source } = this;
+    this.$("source-pane").hidden = !source;
+    this.$("scene-pane").hidden = !scene;
+    this.$("main").classList.toggle("no-source", !source);
+    this.$("main").classList.toggle("no-scene", !scene);
+    this.$("time").hidden = clip.frames < 2;
+    this.$("lanes").style.height = `${lanesHeight(clip)}px`;
+    this.$("difference").hidden = this.$("layout").hidden = !this.compares;
+    this.$("lanes").title = this.compares ? `Difference, up to ${greatestDifference(clip).toFixed(0)} mm` : "";
+    this.$("question").hidden = !(scene && clip.camera);
+    this.$("overlay-switch").hidden = !(media && clip.keypoints);
+    this.$("colouring").hidden = !this.several;
+    this.$("colouring").value = this.look.colouring;
+    this.$("no-media").hidden = Boolean(media);
+    fillFacts(this);
+    fillLegend(this);
+    fillFollow(this);
+    fillJoints(this);
+  }
+
+  load(media) {
+    const failed = () => {
+      this.$("media-error").hidden = false;
+      this.player.video = null;
+      this.redraw();
+    };
+    const loaded = (picture) => {
+      this.picture = picture;
+      if (this.video) this.player.seek(this.player.frame);
+      this.redraw();
+    };
+    this.url = URL.createObjectURL(media);
+    const picture = this.video ?? new Image();
+    picture.addEventListener(this.video ? "loadeddata" : "load", () => loaded(picture));
+    picture.addEventListener("error", failed);
+    picture.src = this.url;
+  }
+
+  listen(keyboard) {
+    const { player, look, scene, source } = this;
+    const on = (id, event, act) => this.$(id).addEventListener(event, (happened) => act(happened.target));
+    this.$("slider").max = this.clip.frames - 1;
+    on("slider", "input", ({ value }) => player.seek(Number(value)));
+    on("play", "click", () => player.toggle());
+    on("back", "click", () => this.step(-1));
+    on("forward", "click", () => this.step(1));
+    on("speed", "change", ({ value }) => player.setSpeed(Number(value)));
+    on("overlay", "change", ({ checked }) => ((look.overlay = checked), this.redraw()));
+    on("follow", "change", ({ value }) => ((scene.follow = value), this.redraw()));
+    on("layout", "change", ({ value }) => ((look.layout = value), this.redraw()));
+    on("colouring", "change", ({ value }) => this.setColouring(value));
+    on("clear", "click", () => this.setPicked([null, null]));
+    on("help-open", "click", () => this.$("help").showModal());
+    on("theme", "click", () => this.setTheme(this.root.dataset.theme === "dark" ? "light" : "dark"));
+    for (const button of this.root.querySelectorAll("[data-view]"))
+      button.addEventListener("click", () => this.setView(button.dataset.view));
+    watchKeys(this, keyboard, this.closing.signal);
+    this.resizing.observe(this.$("main"));
+    if (scene)
+      this.watchPane(scene, {
+        drag: (dx, dy) => this.orbit("turn", dx / 160, dy / 160),
+        pan: (dx, dy) => this.orbit("pan", dx, dy),
+        magnify: (factor) => this.orbit("magnify", factor),
+        reset: () => this.setView("home"),
+      });
+    if (source)
+      this.watchPane(source, {
+        drag: (dx, dy) => source.pan(dx, dy),
+        pan: (dx, dy) => source.pan(dx, dy),
+        magnify: (factor, x, y) => source.magnify(factor, x, y),
+        reset: () => source.reset(),
+      });
   }
 }
-
-function listen() {
-  $("slider").max = clip.frames - 1;
-  $("slider").addEventListener("input", (event) => player.seek(Number(event.target.value)));
-  $("play").addEventListener("click", () => player.toggle());
-  $("back").addEventListener("click", () => step(-1));
-  $("forward").addEventListener("click", () => step(1));
-  $("speed").addEventListener("change", (event) => player.setSpeed(Number(event.target.value)));
-  $("overlay").addEventListener("change", (event) => ((look.overlay = event.target.checked), redraw()));
-  $("follow").addEventListener("change", (event) => ((scene.follow = event.target.value), redraw()));
-  $("layout").addEventListener("change", (event) => ((look.layout = event.target.value), redraw()));
-  $("colouring").addEventListener("change", (event) => setColouring(event.target.value));
-  $("clear").addEventListener("click", () => setPicked([null, null]));
-  $("help-open").addEventListener("click", () => $("help").showModal());
-  $("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
-  for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => setView(button.dataset.view));
-  addEventListener("keydown", onKey);
-  preference.addEventListener("change", () => setTheme(preference.matches ? "dark" : "light"));
-  new ResizeObserver(fitCanvases).observe($("main"));
-}
-
-$("source-pane").hidden = !hasSource;
-$("scene-pane").hidden = !hasScene;
-$("main").classList.toggle("no-source", !hasSource);
-$("main").classList.toggle("no-scene", !hasScene);
-$("time").hidden = !moves;
-$("lanes").style.height = `${lanesHeight(clip)}px`;
-$("difference").hidden = $("layout").hidden = !compares;
-$("lanes").title = compares ? `Difference, up to ${greatestDifference(clip).toFixed(0)} mm` : "";
-$("question").hidden = !(hasScene && clip.camera);
-$("overlay-switch").hidden = !(clip.media && clip.keypoints);
-$("colouring").hidden = !several;
-showFacts();
-fillLegend();
-fillFollow();
-fillJoints();
-listen();
-if (scene)
-  watchPane(scene, {
-    drag: (dx, dy) => orbit("turn", dx / 160, dy / 160),
-    pan: (dx, dy) => orbit("pan", dx, dy),
-    magnify: (factor) => orbit("magnify", factor),
-    reset: () => setView("home"),
-  });
-if (source)
-  watchPane(source, {
-    drag: (dx, dy) => source.pan(dx, dy),
-    pan: (dx, dy) => source.pan(dx, dy),
-    magnify: (factor, x, y) => source.magnify(factor, x, y),
-    reset: () => source.reset(),
-  });
-loadMedia();
-if (several) $("colouring").value = "people";
-setColouring($("colouring").value);
-setTheme(preference.matches ? "dark" : "light");
