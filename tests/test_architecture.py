@@ -12,7 +12,7 @@ ORDER = (
     "errors", "skeleton", "skeleton_maps", "camera", "geometry", "files", "safe_pickle", "poses", "sequences",
     "smoothing", "angles", "answer_noise", "labels", "tracking", "tables", "datasets", "consensus", "synthetic",
     "keypoint_noise", "presets", "lifting", "losses", "metrics", "evaluation", "sequence_evaluation",
-    "training", "media", "detection", "viewing", "export", "pipeline", "study", "annotation", "reproduce", "cli",
+    "training", "media", "detection", "viewing", "export", "pipeline", "web_lifter", "study", "annotation", "reproduce", "cli",
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "study": "measure people's answers against known 3D; fit noise models",
     "data": "get, check, prepare, make, convert and look at data sets",
     "reproduce": "the paper's tables and figures, each one command",
-    "models": "fetch the 2D detector's model; list weights",
+    "models": "fetch the 2D detector's model; list weights; write them as ONNX, as a web page, for hubs",
     "demo": "labels alone against full 3D supervision, on synthetic motion, in minutes",
 }
 

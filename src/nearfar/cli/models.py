@@ -95,8 +95,33 @@ class Export:
         print(f"{self.out}: {self.out.stat().st_size / 1e6:.1f} MB")
 
 
+@dataclass(frozen=True)
+class Web:
+    """Write a folder of static files: a page that lifts keypoint files and photos in the browser, where they stay."""
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """The folder to write; an older one of ours is replaced."""
+
+    weights: str = "default"
+    """Weights by name, a .safetensors file, or a folder of `nearfar models pack`."""
+
+    photos: bool = True
+    """Find people in photos and video frames, too, with MediaPipe (23 MB more)."""
+
+    def run(self) -> None:
+        """Write."""
+        from nearfar.lifting import load
+        from nearfar.web_lifter import write_site
+
+        write_site(load(self.weights), self.out, photos=self.photos)
+        size = sum(file.stat().st_size for file in self.out.rglob("*") if file.is_file())
+        print(f"{self.out}: {size / 1e6:.0f} MB; serve it with any web server, or: python -m http.server -d {self.out}")
+
+
 def main(argv: list[str]) -> None:
     """Parse and run."""
     tyro.extras.subcommand_cli_from_dict(
-        {"fetch": Fetch, "list": List, "card": Card, "pack": Pack, "export": Export}, prog="nearfar models", args=argv
+        {"fetch": Fetch, "list": List, "card": Card, "pack": Pack, "export": Export, "web": Web},
+        prog="nearfar models",
+        args=argv,
     ).run()
