@@ -15,6 +15,9 @@ ORDER = (
     "training", "media", "detection", "viewing", "export", "pipeline", "web_lifter", "study", "annotation", "reproduce", "cli",
 )  # fmt: skip
 
+EXCEPTIONS = {("poses", "viewing")}
+"""A pose set shows itself in notebooks, by a method that they look for; it imports the viewer only then."""
+
 
 def rooms_imported(path: Path) -> set[str]:
     modules = set()
@@ -37,7 +40,7 @@ def test_rooms_stand_in_order() -> None:
             continue
         assert room in ORDER, f"{room} has no place in the order"
         for other in rooms_imported(path) & set(ORDER):
-            if ORDER.index(other) > ORDER.index(room):
+            if ORDER.index(other) > ORDER.index(room) and (room, other) not in EXCEPTIONS:
                 wrong.append(f"{path.relative_to(PACKAGE)} imports {other}")
     assert not wrong
 

@@ -602,3 +602,53 @@ def test_poses_that_a_page_made_look_like_those_of_python(host: Any) -> None:
     assert not changed(pictures[0][1], pictures[1][1])
     assert pictures[0][2] == pictures[1][2]
     assert "Right in" in pictures[0][2]
+
+
+# --- in a notebook ---------------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_shows_poses_in_a_closed_frame(host: Any) -> None:
+    poses = samples.clip(FRAMES, PEOPLE)
+    shown = poses._repr_html_()
+    assert f"{FRAMES * PEOPLE} poses of 17 joints (h36m17); 2 people; 3D joints in mm" in shown
+    assert len(shown) < 250_000, "a notebook keeps it"
+    host.evaluate("(html) => { document.getElementById('place').innerHTML = html }", shown)
+    viewer = host.frame_locator("iframe")
+    viewer.locator("#viewer[data-frame='0']").wait_for()
+    viewer.locator("#forward").click()
+    viewer.locator("#viewer[data-frame='1']").wait_for()
+    assert host.evaluate("document.querySelector('iframe').contentDocument") is None, "sandboxed"
+
+
+def test_a_notebook_shows_the_beginning_of_many_and_words_for_none() -> None:
+    clip = samples.clip(1200, PEOPLE)
+    names = Category.of(["<b>one</b>"] * 2000 + ["two"] * 400)
+    shown = dataclasses.replace(clip, sequence=names)._repr_html_()
+    assert "the first 1000, of &#x27;&lt;b&gt;one&lt;/b&gt;&#x27;" in shown
+    assert "<b>one" not in shown
+    nothing = clip.select(slice(0, 0))._repr_html_()
+    assert "0 poses" in nothing
+    assert "nothing to show" in nothing
+    assert "<iframe" not in nothing
+    twice = dataclasses.replace(clip, frame_index=np.zeros(len(clip), int))
+    assert "has two poses of person" in twice._repr_html_()
+
+
+# --- what is not there -----------------------------------------------------------------------------------------------
+
+
+def test_pages_say_what_is_missing(host: Any) -> None:
+    poses = samples.clip(4)
+    gone = np.full_like(poses.joints, np.nan)
+    unplaced = dataclasses.replace(poses, joints=gone, root_position=None)
+    unseen = dataclasses.replace(poses, joints=None, root_position=None, keypoints=gone[..., :2], image_size=None)
+    show = "async (data) => { window.viewer?.close(); window.viewer = await showClip(place, data); }"
+    host.evaluate(show, viewer_data(unplaced))
+    assert pixels(host).shape
+    assert host.locator("#nobody").inner_text() == "No 3D joints in this frame"
+    host.evaluate(show, viewer_data(dataclasses.replace(unplaced, keypoints=gone[..., :2])))
+    assert pixels(host).shape
+    assert host.locator("#nobody").inner_text() == "Nobody in this frame"
+    host.evaluate(show, viewer_data(unseen))
+    until(host, "place.dataset.frame == '0'")
+    assert host.locator("#nothing").is_visible()

@@ -152,6 +152,12 @@ class PoseSet:
         array = self.keypoints if self.keypoints is not None else self.joints
         return 0 if array is None or not np.ndim(array) else len(array)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the poses in 3D, with no request to the network."""
+        from nearfar.viewing.notebook import notebook_html
+
+        return notebook_html(self)
+
     def select(self, rows: Any) -> PoseSet:
         """Some of the rows: a slice, a mask or an array of row numbers."""
         changes: dict[str, Any] = {}

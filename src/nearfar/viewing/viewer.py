@@ -71,7 +71,7 @@ def viewer_html(
     """The page of `write_viewer` as text, for embedding (a report, an ``iframe srcdoc``)."""
     clip = clip_of(poses)
     embedded = None if media is None else embed_media(media, clip.frame_index)
-    heading = title or (Path(media).name if media is not None else "3D poses")
+    heading = title if title is not None else "3D poses" if media is None else Path(media).name
     data = clip_data(clip, poses, name, compare, embedded)
     script, style = _joined(*MODULES, "page.js"), resource("page.css") + viewer_style()
     return fill(

@@ -50,7 +50,7 @@ function legendItem(viewer, text, colour, { hidden = null, number = 0, spoken = 
   const [li, swatch] = [document.createElement("li"), document.createElement("i")];
   swatch.style.setProperty("--swatch", `var(--${colour})`);
   const label = document.createElement(hidden ? "label" : "span");
-  label.append(swatch, text);
+  label.append(swatch, Object.assign(document.createElement("b"), { textContent: text, title: text }));
   li.append(label);
   viewer.$("legend").append(li);
   if (!hidden) return li;

@@ -38,6 +38,7 @@ export const MARKUP = `
     <p class="empty" id="nobody" hidden>Nobody in this frame</p>
     <div class="tip" id="tip" role="tooltip" hidden></div>
   </section>
+  <p class="empty" id="nothing" hidden>There are no joints and no keypoints to show.</p>
 </main>
 <section class="time" id="time" aria-label="Time">
   <button type="button" class="icon" id="back" aria-label="Previous frame" title="Previous frame (left arrow)"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M16 5v14l-9-7z" fill="currentColor"/><path d="M6 5v14" stroke="currentColor" stroke-width="2.4"/></svg></button>

@@ -59,7 +59,7 @@ export class Scene {
           const [x, z] = follow === "all" ? [path[3 * f], path[3 * f + 2]] : [middle[0], middle[2]];
           if (clip.place(f, p, at)) reach = Math.max(reach, Math.hypot(at[0] - x, at[2] - z));
         }
-      widest[follow] = Math.max(0, 1.6 * reach - 300);
+      widest[follow] = Math.max(0, 2 * reach - 1000);
     }
     return widest[follow];
   }

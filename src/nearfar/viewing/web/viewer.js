@@ -40,6 +40,7 @@ export class Viewer {
       hiddenSets: new Set(), hiddenPeople: new Set(), hover: null, picked: [null, null],
     };
     this.$("title").textContent = title;
+    this.$("title").hidden = !title;
     this.scene = clip.sets.length ? new Scene(this.$("scene"), clip) : null;
     this.source = clip.size && (clip.keypoints || media) ? new Source(this.$("source"), clip) : null;
     this.video = media?.type.startsWith("video/") ? this.$("video") : null;
@@ -92,7 +93,7 @@ export class Viewer {
       this.written = now;
       this.showTime(frame);
       this.showAnswer(frame);
-      this.$("nobody").hidden = clip.people.some((_, person) => clip.isPresent(frame, person));
+      this.showEmptiness(frame);
     });
   }
 
@@ -147,14 +148,23 @@ export class Viewer {
     const text = `${clock} · frame ${clip.frameIndex[frame]}/${clip.frameIndex[clip.frames - 1]}`;
     this.$("clock").textContent = text;
     if (!player.playing) this.$("slider").setAttribute("aria-valuetext", text);
-    if (this.compares) this.$("difference").textContent = this.differenceAt(frame);
+    if (this.compares) this.$("difference").title = this.$("difference").textContent = this.differenceAt(frame);
   }
 
-  /** "truth 23 mm away", for every comparison. */
+  /** Why the 3D view is empty, where it is. */
+  showEmptiness(frame) {
+    const { clip } = this;
+    const some = (seen) => clip.people.some((_, person) => seen(person));
+    const at = [0, 0, 0];
+    this.$("nobody").hidden = !this.scene || some((person) => clip.place(frame, person, at));
+    this.$("nobody").textContent = some((person) => clip.isPresent(frame, person)) ? "No 3D joints in this frame" : "Nobody in this frame";
+  }
+
+  /** "23 mm from truth", for every comparison. */
   differenceAt(frame) {
     const told = this.clip.sets.slice(1).map(({ name }, i) => {
       const mm = this.clip.differences(i + 1)[frame];
-      return `${name} ${mm === mm ? `${mm.toFixed(0)} mm away` : "missing"}`;
+      return mm === mm ? `${mm.toFixed(0)} mm from ${name}` : `${name} missing`;
     });
     return told.join(", ");
   }
@@ -281,6 +291,7 @@ export class Viewer {
     this.$("scene-pane").hidden = !scene;
     this.$("main").classList.toggle("no-source", !source);
     this.$("main").classList.toggle("no-scene", !scene);
+    this.$("nothing").hidden = Boolean(scene || source);
     this.$("time").hidden = clip.frames < 2;
     this.$("lanes").style.height = `${lanesHeight(clip)}px`;
     this.$("difference").hidden = this.$("layout").hidden = !this.compares;
