@@ -99,8 +99,11 @@ export class Scene {
       context.font = "600 13px system-ui, sans-serif";
       context.textAlign = "left";
       context.textBaseline = "alphabetic";
+      context.lineJoin = "round";
+      context.lineWidth = 4;
+      context.strokeStyle = colours.page;
       context.fillStyle = colours.ink;
-      context.fillText(clip.sets[sets[0]].name, left + 14, 64);
+      for (const draw of ["strokeText", "fillText"]) context[draw](clip.sets[sets[0]].name, left + 14, 64, width - 28);
       context.fillStyle = colours.line;
       if (left) context.fillRect(left, 0, 1, h);
     }

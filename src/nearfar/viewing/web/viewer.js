@@ -291,6 +291,7 @@ export class Viewer {
     this.$("scene-pane").hidden = !scene;
     this.$("main").classList.toggle("no-source", !source);
     this.$("main").classList.toggle("no-scene", !scene);
+    this.$("main").classList.toggle("crowded", this.compares || clip.people.length > 3); // no room for it on a phone
     this.$("nothing").hidden = Boolean(scene || source);
     this.$("time").hidden = clip.frames < 2;
     this.$("lanes").style.height = `${lanesHeight(clip)}px`;
