@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 __all__ = [
     "Detection", "Track", "Tracker", "assign", "follow_detections", "is_duplicate", "is_known", "link_tracks",
-    "pose_similarity", "suppress_duplicates", "track_people",
+    "overlap", "pose_similarity", "suppress_duplicates", "track_people",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.floating[Any]]
@@ -52,10 +52,10 @@ BEND = 0.12
 GROWTH = 0.15
 """Deviation of the logarithm of the extent from frame to frame."""
 BOUND = 2.0
-"""Most that unlike poses, and unlike sizes, can cost."""
+"""Most that unlike poses, sizes and velocities can cost: where people hide one another, detectors err."""
 LEAVE = 5.0
 """What it costs to leave a track without a person in a frame, beside `Expectation.mismatch`, ..."""
-ALONE = 10.0
+ALONE = 13.0
 """... and to leave it at an end."""
 NEWEST = 0.2
 """Share of the newest frame in a track's extent."""
@@ -106,12 +106,17 @@ def pose_similarity(first: Detection, second: Detection, tolerance: float = TOLE
     return float(np.exp(-squared[both] / (2 * scale**2)).mean()) if both.any() else 0.0
 
 
+def overlap(first: Array, second: Array) -> float:
+    """Intersection over union of two boxes (4,) x0, y0, x1, y1."""
+    sides = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+    shared = float(np.prod(np.maximum(sides, 0.0)))
+    union = sum(float(np.prod(np.maximum(box[2:] - box[:2], 1e-9))) for box in (first, second)) - shared
+    return shared / union
+
+
 def is_duplicate(first: Detection, second: Detection) -> bool:
     """Whether two detections in one image are one person: alike in pose, or (left and right confused) in place."""
-    overlap = np.minimum(first.box[2:], second.box[2:]) - np.maximum(first.box[:2], second.box[:2])
-    shared = float(np.prod(np.maximum(overlap, 0.0)))
-    union = first.size**2 + second.size**2 - shared
-    return shared / union >= SAME_PLACE or pose_similarity(first, second) >= DUPLICATE
+    return overlap(first.box, second.box) >= SAME_PLACE or pose_similarity(first, second) >= DUPLICATE
 
 
 def is_known(person: Detection, others: Iterable[Detection]) -> bool:
@@ -303,7 +308,8 @@ class Tracker:
         alive = self.alive(frame)
         expected = [track.expected(frame, self.fps) for track in alive] if people else []
         costs = [[one.mismatch(person) for person in people] for one in expected]
-        pairs = assign(np.reshape(costs, (len(alive), len(people))), LEAVE)
+        # Who continues no track is better taken for somebody new than for somebody else; if they can be.
+        pairs = assign(np.reshape(costs, (len(alive), len(people))), LEAVE if begin else ALONE)
         for row, column in pairs:
             alive[row].add(frame, people[column])
         if not begin:
@@ -360,7 +366,7 @@ def _link_cost(track: Track, later: Track, fps: float) -> float:
     (before, sure_before), (after, sure_after) = track.velocity(fps), later.velocity(fps, at_end=False)
     seconds = (later.first - track.last) / fps
     turned = float(((before - after) ** 2).sum()) / track.extent**2 / (2 * (TURN + WAVER * seconds) ** 2)
-    return cost + min(sure_before, sure_after) * turned
+    return cost + min(sure_before * sure_after * turned, BOUND)
 
 
 def follow_detections(frames: Mapping[int, Sequence[Detection]], fps: float = 30.0) -> list[Track]:
