@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nearfar.errors import InputError
 from nearfar.poses import PoseSet
 
-__all__ = ["Clip", "clips"]
+__all__ = ["Clip", "clips", "most_seen"]
 
 Array = npt.NDArray[Any]
 
@@ -98,6 +98,26 @@ def clips(poses: PoseSet, fps: float = 30.0) -> list[Clip]:
     goes_on = (np.diff(sequence[order]) == 0) & (np.diff(person[order]) == 0) & (wait > 0) & (wait <= LONGEST_GAP)
     parts = np.split(order, np.flatnonzero(~goes_on) + 1)
     return [_clip(rows, time[rows]) for rows in parts if len(rows) > 1]
+
+
+def most_seen(poses: PoseSet, most: int) -> PoseSet:
+    """The poses of the people who are seen in most rows: up to `most` of each sequence, all rows of each.
+
+    Raises:
+        InputError: `most` is not positive.
+    """
+    if most < 1:
+        raise InputError(f"people must be at least 1, got {most}")
+    if poses.person is None:
+        return poses
+    points = poses.keypoints if poses.keypoints is not None else poses.joints
+    seen = np.isfinite(points).all(axis=-1).any(axis=-1)
+    sequence = np.zeros(len(poses), np.int64) if poses.sequence is None else poses.sequence.codes
+    people, who = np.unique(np.stack([sequence, poses.person]), axis=1, return_inverse=True)
+    order = np.lexsort((-np.bincount(who.ravel(), seen), people[0]))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.searchsorted(people[0], people[0][order])
+    return poses.select(rank[who.ravel()] < most)
 
 
 def _clip(rows: Array, time: Array) -> Clip:

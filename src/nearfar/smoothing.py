@@ -18,7 +18,7 @@ from nearfar.errors import InputError
 from nearfar.poses import PoseSet
 from nearfar.sequences import clips
 
-__all__ = ["OneEuro", "SavitzkyGolay", "Smoother", "smooth_poses"]
+__all__ = ["OneEuro", "SavitzkyGolay", "Smoother", "smooth_poses", "smoother_of"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -126,6 +126,27 @@ class SavitzkyGolay:
             smooth[i] = (np.linalg.pinv(normal, hermitian=True)[:, :1] @ right)[:, 0]
         smooth[~there] = np.nan
         return smooth.reshape(x.shape)
+
+
+def smoother_of(text: str) -> OneEuro | SavitzkyGolay:
+    """A smoother as a person types it: its name and perhaps its first numbers.
+
+    ``savitzky-golay``, ``savitzky-golay:0.4`` (window in seconds), ``savitzky-golay:0.4:3`` (and the degree),
+    ``one-euro``, ``one-euro:1.5`` (cutoff at rest in Hz), ``one-euro:1.5:0.01`` (and beta).
+
+    Raises:
+        InputError: another name, or numbers that the smoother does not take.
+    """
+    name, *given = text.split(":")
+    try:
+        numbers = [float(word) for word in given]
+        if name == "one-euro" and len(numbers) <= 2:
+            return OneEuro(*numbers)
+        if name == "savitzky-golay" and len(numbers) <= 2 and all(degree % 1 == 0 for degree in numbers[1:]):
+            return SavitzkyGolay(*numbers[:1], *map(int, numbers[1:]))
+    except (ValueError, OverflowError):
+        pass
+    raise InputError(f"smoother: expected one-euro[:CUTOFF[:BETA]] or savitzky-golay[:SECONDS[:DEGREE]], got {text!r}")
 
 
 def smooth_poses(poses: PoseSet, smoother: Smoother, *, fps: float = 30.0) -> PoseSet:

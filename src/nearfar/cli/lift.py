@@ -37,18 +37,30 @@ class Lift:
     """Clips: a frame is lifted from itself and those before it, as in live use."""
     detector: str = "mediapipe"
     """2D detector: mediapipe or rtmlib."""
-    people: int = 1
-    """How many people to lift, at most: those found in most frames."""
+    people: int | None = None
+    """How many people to lift, at most: those found in most frames. Without it one, or all of --boxes or keypoints."""
     person: int | None = None
     """Lift the person of this number instead (0 is found in most frames)."""
     box: tuple[float, float, float, float] | None = None
     """Lift the person who overlaps this box best instead: x0 y0 x1 y1 in pixels."""
+    boxes: Path | None = None
+    """Boxes to look for people in, frame by frame: MOTChallenge text, or a table with frame, x0, y0, x1, y1, person."""
+    smooth: str | None = None
+    """Clips: smooth poses by savitzky-golay[:SECONDS[:DEGREE]], or one-euro[:CUTOFF[:BETA]], which looks back only."""
+    bridge_gaps: float | None = None
+    """Clips: bridge gaps of up to so many seconds in a straight line; scores are 0 there."""
+    fps: float | None = None
+    """Clips: give poses.npz this even frame rate."""
     intrinsics: tuple[float, float, float, float] | None = None
     """fx fy cx cy in pixels, where they are known."""
     skeleton: str | None = None
     """Skeleton of the keypoints, where their file does not say."""
     image_size: str | None = None
     """WIDTHxHEIGHT in pixels of the images that the keypoints were found in."""
+    input_fps: float = 30.0
+    """Frame rate of keypoints, where their file does not say it."""
+    one_clip: bool = False
+    """The images of a file of keypoints are the frames of one clip."""
     media: Path | None = None
     """Image or video that the keypoints were found in, to draw them on."""
     overlay: bool = True
@@ -56,27 +68,43 @@ class Lift:
     view: bool = True
     """Write the 3D viewer."""
     overwrite: bool = False
-    """With several inputs: lift again what was finished before."""
+    """Lift again what was finished before, and detect again what was detected before."""
 
     def run(self) -> None:
         """Lift every input; go on after a bad one among several, and fail at the end."""
         from nearfar.lifting import load
         from nearfar.media import expand_inputs, is_image, is_video
 
+        self._check()
         lifter = None if self.weights is None else load(self.weights)
         path = Path(self.input)
         one_file = path.is_file() and not (is_image(path) or is_video(path))
         if one_file or (path.is_dir() and any(path.glob("*_keypoints.json"))):
-            self._refuse("media", {"--people": self.people != 1, "--box": self.box is not None})
+            self._refuse("media", {"--box": self.box is not None, "--boxes": self.boxes is not None})
             self._lift_keypoints(path, lifter)
             return
         for_keypoints = {"--skeleton": self.skeleton, "--image-size": self.image_size, "--media": self.media}
-        self._refuse("keypoint files", {flag: value is not None for flag, value in for_keypoints.items()})
+        given = {flag: value is not None for flag, value in for_keypoints.items()}
+        self._refuse("keypoint files", given | {"--input-fps": self.input_fps != 30, "--one-clip": self.one_clip})
         inputs = expand_inputs(self.input)
         if len(inputs) == 1 and not path.is_dir():
             self._lift_media(inputs[0], self.out, lifter)
             return
+        self._refuse("a single image or video", {"--boxes": self.boxes is not None})
         self._lift_many(inputs, lifter)
+
+    def _check(self) -> None:
+        """Refuse before long work what would be refused after it."""
+        from nearfar.resampling import check_rate
+        from nearfar.smoothing import SavitzkyGolay, smoother_of
+
+        smoother = None if self.smooth is None else smoother_of(self.smooth)
+        if self.causal and isinstance(smoother, SavitzkyGolay):
+            raise InputError("--causal: savitzky-golay looks ahead; one-euro does not")
+        if self.bridge_gaps is not None and not 0 < self.bridge_gaps < float("inf"):
+            raise InputError(f"--bridge-gaps: expected seconds above 0, got {self.bridge_gaps}")
+        if self.fps is not None:
+            check_rate(self.fps)
 
     def _refuse(self, meant_for: str, given: dict[str, bool]) -> None:
         if wrong := [flag for flag, is_given in given.items() if is_given]:
@@ -100,19 +128,49 @@ class Lift:
 
     def _lift_media(self, path: Path, out: Path, lifter: Lifter | None) -> None:
         from nearfar.detection import detect_media
+        from nearfar.media import is_image
 
+        remember = None if is_image(path) else out / "detections.bin"
+        if remember is not None and remember.exists():
+            if self.overwrite:
+                remember.unlink()
+            else:
+                print(f"{path}: what was detected before is taken from {remember}", file=sys.stderr)
         started = time.perf_counter()
-        found = detect_media(path, self.detector, people=self.people, person=self.person, box=self.box)
+        try:
+            found = detect_media(
+                path,
+                self.detector,
+                people=self.people,
+                person=self.person,
+                box=self.box,
+                boxes=self.boxes,
+                remember=remember,
+            )
+        except KeyboardInterrupt:
+            if remember is not None:
+                print(f"\n{remember} keeps what was detected: the same command goes on from there", file=sys.stderr)
+            raise
         self._finish(found, path, out, lifter, time.perf_counter() - started)
 
     def _lift_keypoints(self, path: Path, lifter: Lifter | None) -> None:
         from nearfar.cli.inputs import image_size
         from nearfar.datasets import load_poses
+        from nearfar.sequences import most_seen
 
         size = None if self.image_size is None else image_size(self.image_size)
-        poses = load_poses(path, skeleton=self.skeleton, image_size=size, person=self.person)
+        poses = load_poses(
+            path,
+            skeleton=self.skeleton,
+            image_size=size,
+            person=self.person,
+            fps=self.input_fps,
+            one_clip=self.one_clip,
+        )
         if poses.keypoints is None:
             raise InputError(f"{path}: has no 2D keypoints to lift")
+        if self.people is not None:
+            poses = most_seen(poses, self.people)
         self._finish(poses, self.media, self.out, lifter, None)
 
     def _finish(
@@ -123,28 +181,43 @@ class Lift:
 
         from nearfar.lifting import default_weights, load
         from nearfar.media import is_image
+        from nearfar.pipeline import refine
         from nearfar.poses import with_intrinsics
+        from nearfar.resampling import resample
+        from nearfar.sequences import clips
+        from nearfar.smoothing import smoother_of
         from nearfar.viewing import write_overlay, write_viewer
 
+        refining = {"--smooth": self.smooth, "--bridge-gaps": self.bridge_gaps, "--fps": self.fps}
+        if not clips(found, self.input_fps):
+            self._refuse("clips", {flag: value is not None for flag, value in refining.items()})
         if self.intrinsics is not None:
             found = with_intrinsics(found, np.array(self.intrinsics))
         used = load(default_weights(found)) if lifter is None else lifter
         started = time.perf_counter()
-        lifted = used.lift_poses(found, causal=self.causal)
+        raw = used.lift_poses(found, causal=self.causal, fps=self.input_fps)
         lifting_s = time.perf_counter() - started
+        smoother = None if self.smooth is None else smoother_of(self.smooth)
+        lifted = refine(raw, smoother, longest_gap=self.bridge_gaps, fps=self.input_fps)
         if media is not None and self.overlay:
             suffix = ".png" if is_image(media) else ".mp4"
             write_overlay(lifted, media, out / f"overlay{suffix}")
-        clips = 1 if lifted.sequence is None else len(np.unique(lifted.sequence.codes))
-        if self.view and clips == 1:
+        sequences = 1 if lifted.sequence is None else len(np.unique(lifted.sequence.codes))
+        if self.view and sequences == 1:
             write_viewer(lifted, out / "view.html", media=media)
+        if any(value is not None for value in refining.values()):
+            raw.save(out / "poses_raw.npz")
+        else:
+            (out / "poses_raw.npz").unlink(missing_ok=True)
+        if self.fps is not None:
+            lifted = resample(lifted, self.fps, longest=self.bridge_gaps or 0.0, fps=self.input_fps)
         lifted.save(out / "poses.npz")
         there = 0 if lifted.joints is None else np.isfinite(lifted.joints).any(axis=(1, 2)).sum()
         persons = 1 if lifted.person is None else len(np.unique(lifted.person))
         spent = "" if detection_s is None else f", detection {detection_s:.2f} s"
         print(f"{out}: {there} of {len(lifted)} poses lifted ({persons} people){spent}, lifting {lifting_s:.3f} s")
-        if self.view and clips > 1:
-            print(f"{clips} clips or images: nearfar view {out / 'poses.npz'} --sequence NAME shows one of them")
+        if self.view and sequences > 1:
+            print(f"{sequences} clips or images: nearfar view {out / 'poses.npz'} --sequence NAME shows one of them")
         if str(lifted.provenance["intrinsics"]).startswith("assumed"):
             print(f"camera {lifted.provenance['intrinsics']}; --intrinsics takes known ones")
 

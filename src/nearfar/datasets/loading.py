@@ -39,6 +39,8 @@ def load_poses(
     person: int | None = None,
     split: str | None = None,
     joint_map: str | Path | JointMap | None = None,
+    fps: float = 30.0,
+    one_clip: bool = False,
 ) -> PoseSet:
     """Read poses from any file that nearfar knows, told apart by content, not by name.
 
@@ -53,13 +55,15 @@ def load_poses(
         person: keep this identity only.
         split: keep this split only; for mocap files.
         joint_map: which joints or markers become which joint; motion files need it.
+        fps: frames a second, by which people are followed in keypoint files that do not say who is who.
+        one_clip: the images of a keypoint file are the frames of one clip.
 
     Raises:
         InputError: nothing there, damaged, an unknown format (the message says what was found), or an argument
             that disagrees with the file.
     """
     path = Path(path)
-    options = Options(None if skeleton is None else get_skeleton(skeleton), image_size, person)
+    options = Options(None if skeleton is None else get_skeleton(skeleton), image_size, person, fps, one_clip)
     kind = sniff(path)
     if (read := _motion_reader(path, kind)) is not None:
         if split is not None:
@@ -88,7 +92,7 @@ def load_poses(
         return _agreeing(poses_from_json(data, path), path, options)
     if kind == "text" and is_poses_csv(read_text(path)):
         return _agreeing(read_poses_csv(path, skeleton), path, options)
-    return load_keypoints(path, skeleton=skeleton, image_size=image_size, person=person)
+    return load_keypoints(path, skeleton=skeleton, image_size=image_size, person=person, fps=fps, one_clip=one_clip)
 
 
 def load_labels(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.detection.base import Detection, Detector, get_detector
+from nearfar.detection.base import Detector, get_detector
+from nearfar.detection.boxes import Boxes, follow_boxes, load_boxes
+from nearfar.detection.remembering import RememberingDetector
 from nearfar.detection.search import follow_people
 from nearfar.detection.sides import steady_sides
 from nearfar.errors import InputError
 from nearfar.media import Frame, media_info, read_frames
 from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import Skeleton
-from nearfar.tracking import Track, link_tracks
+from nearfar.tracking import Track, link_tracks, overlap
 
 __all__ = ["detect_media"]
 
@@ -30,25 +32,30 @@ def detect_media(
     path: str | Path,
     detector: str | Detector = "mediapipe",
     *,
-    people: int = 1,
+    people: int | None = None,
     person: int | None = None,
     box: Sequence[float] | None = None,
+    boxes: str | Path | None = None,
+    remember: str | Path | None = None,
     progress: bool = True,
 ) -> PoseSet:
     """Find people in an image or a video and follow them through it.
 
     People are numbered from 0 by how many frames they were found in, most first (in a still image: by size, largest
-    first). Where the detector takes left for right in some frames, they are exchanged (see
-    `nearfar.detection.sides`).
+    first); those of boxes that have identities keep them. Where the detector takes left for right in some frames, they
+    are exchanged (see `nearfar.detection.sides`).
 
     Args:
         path: an image or a video.
         detector: a detector's name (see `nearfar.detection.detector_names`) or a detector; one that is passed in
             stays open.
-        people: how many people to give, at most.
+        people: how many people to give, at most: by default 1, and all of `boxes`.
         person: give the one of this number instead.
         box: (x0, y0, x1, y1) pixels: give the person instead who overlaps this box best in the first frame in which
             someone does.
+        boxes: a file of boxes, frame by frame (`nearfar.detection.load_boxes`): people are looked for in these only.
+        remember: a file that keeps what the detector finds, as it finds it; what is there already is not looked for
+            again (`nearfar.detection.RememberingDetector`).
         progress: show a progress bar on stderr.
 
     Returns:
@@ -57,33 +64,43 @@ def detect_media(
         outside of the image by more than a tenth of its width or height.
 
     Raises:
-        InputError: the file cannot be read, nobody is in it, no such person, or the detector cannot be had.
+        InputError: the file cannot be read, nobody is in it, no such person, boxes that cannot be read, or the detector
+            cannot be had.
     """
     path = Path(path)
     _check(people, person, box)
+    given = None if boxes is None else load_boxes(boxes)
     info = media_info(path)
     frames: list[tuple[float, int, int]] = []
     with ExitStack() as stack:
         found_by = get_detector(detector)
         if isinstance(detector, str):
             stack.enter_context(found_by)
-        tracker = follow_people(found_by, _noting(read_frames(path), frames, info.frames, progress), info.fps or 30.0)
-    tracks = link_tracks(tracker.tracks, tracker.fps)
-    tracks = [track for track in tracks if len(track) >= min(SHORTEST_TRACK, len(frames))]
-    tracks.sort(key=lambda track: (-len(track), -_mean_size(track)))
+        if remember is not None:
+            found_by = stack.enter_context(RememberingDetector(found_by, remember))
+        seen = _noting(read_frames(path), frames, info.frames, progress)
+        tracks = _tracks(found_by, seen, given, info.fps or 30.0)
+    if given is None or given.person is None:
+        shortest = min(SHORTEST_TRACK, len(frames))
+        lasting = sorted(filter(lambda track: len(track) >= shortest, tracks.values()), key=_prominence)
+        tracks = dict(enumerate(lasting))
     if not tracks:
-        raise InputError(f"{path}: no person found in {'it' if len(frames) == 1 else f'any of {len(frames)} frames'}")
+        where = "it" if len(frames) == 1 else f"any of {len(frames)} frames"
+        raise InputError(f"{path}: no person found in {where}" + (f", in the boxes of {boxes}" if boxes else ""))
     if box is not None:
         chosen = [_at_box(path, tracks, np.asarray(box, np.float64), len(frames))]
     elif person is not None:
-        if person >= len(tracks):
-            raise InputError(f"{path}: no person {person}: {len(tracks)} found, numbered from 0")
+        if person not in tracks:
+            known = "numbered from 0" if given is None else f"numbered {', '.join(map(str, sorted(tracks)[:12]))}"
+            raise InputError(f"{path}: no person {person}: {len(tracks)} found, {known}")
         chosen = [person]
     else:
-        chosen = list(range(len(tracks)))[:people]
+        most = (1 if given is None else len(tracks)) if people is None else people
+        chosen = sorted(sorted(tracks, key=lambda number: _prominence(tracks[number]))[:most])
     keypoints, scores = _rows([tracks[i] for i in chosen], frames, found_by.skeleton)
     times, widths, heights = np.array(frames).T
     n = len(chosen)
+    from_boxes: dict[str, str] = {} if given is None else {"boxes": given.path.name}
     return PoseSet(
         skeleton=found_by.skeleton,
         keypoints=keypoints,
@@ -93,12 +110,12 @@ def detect_media(
         frame_index=np.tile(np.arange(len(frames), dtype=np.int32), n),
         person=np.repeat(np.array(chosen, np.int32), len(frames)),
         sequence=Category.of([path.name] * (n * len(frames))),
-        provenance={"media": path.name, "fps": info.fps, "detector": found_by.name},
+        provenance={"media": path.name, "fps": info.fps, "detector": found_by.name, **from_boxes},
     )
 
 
-def _check(people: int, person: int | None, box: Sequence[float] | None) -> None:
-    if people < 1:
+def _check(people: int | None, person: int | None, box: Sequence[float] | None) -> None:
+    if people is not None and people < 1:
         raise InputError(f"people must be at least 1, got {people}")
     if person is not None and person < 0:
         raise InputError(f"person must be 0 or more, got {person}")
@@ -106,6 +123,14 @@ def _check(people: int, person: int | None, box: Sequence[float] | None) -> None
         raise InputError("give a person or a box, not both")
     if box is not None and not (len(box) == 4 and np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3]):
         raise InputError(f"box must be x0, y0, x1, y1 in pixels with x0 < x1 and y0 < y1, got {list(box)}")
+
+
+def _tracks(detector: Detector, frames: Iterable[Frame], boxes: Boxes | None, fps: float) -> Mapping[int, Track]:
+    """The people of a clip by number."""
+    if boxes is not None:
+        return follow_boxes(detector, frames, boxes, fps)
+    tracker = follow_people(detector, frames, fps)
+    return dict(enumerate(link_tracks(tracker.tracks, tracker.fps)))
 
 
 def _noting(
@@ -119,23 +144,17 @@ def _noting(
         yield frame
 
 
-def _mean_size(track: Track) -> float:
-    return float(np.mean([person.size for person in track.found.values()]))
+def _prominence(track: Track) -> tuple[float, float]:
+    """Sorts who is found in most frames first, and among equals who is largest."""
+    return -len(track), -float(np.mean([person.size for person in track.found.values()]))
 
 
-def _at_box(path: Path, tracks: list[Track], box: npt.NDArray[np.float64], frames: int) -> int:
+def _at_box(path: Path, tracks: Mapping[int, Track], box: npt.NDArray[np.float64], frames: int) -> int:
     for frame in range(frames):
-        overlaps = [_overlap(track.found[frame], box) if frame in track.found else 0.0 for track in tracks]
-        if max(overlaps) > 0:
-            return int(np.argmax(overlaps))
+        shared = {i: overlap(track.found[frame].box, box) for i, track in tracks.items() if frame in track.found}
+        if max(shared.values(), default=0.0) > 0:
+            return max(shared, key=shared.__getitem__)
     raise InputError(f"{path}: nobody was found in the box {[float(v) for v in box]} in any frame")
-
-
-def _overlap(person: Detection, box: npt.NDArray[np.float64]) -> float:
-    """Intersection over union of a person's box and another."""
-    sides = np.minimum(person.box[2:], box[2:]) - np.maximum(person.box[:2], box[:2])
-    shared = float(np.prod(np.maximum(sides, 0.0)))
-    return shared / (person.size**2 + float(np.prod(box[2:] - box[:2])) - shared)
 
 
 def _rows(

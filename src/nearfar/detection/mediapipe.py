@@ -49,7 +49,7 @@ class MediaPipeDetector(Closing):
         with _quiet():
             self._mediapipe = _import_mediapipe()
             self._landmarker = self._load(path, confidence)
-        self._close = weakref.finalize(self, self._landmarker.close)
+        self._close = weakref.finalize(self, _close, self._landmarker)
         self.name = f"mediapipe {self._mediapipe.__version__}, {path.stem}"
         self._warm = False
 
@@ -86,6 +86,11 @@ class MediaPipeDetector(Closing):
     def close(self) -> None:
         """Free the model."""
         self._close()
+
+
+def _close(landmarker: Any) -> None:
+    with _quiet():
+        landmarker.close()
 
 
 def _cached_model() -> Path:

@@ -15,7 +15,7 @@ from nearfar.detection.base import Detection, Detector, Image
 from nearfar.media import Frame
 from nearfar.tracking import SAME_PERSON, TOLERANCE, Tracker, is_known, pose_similarity, suppress_duplicates
 
-__all__ = ["find_people", "follow_people", "look_again", "tiles"]
+__all__ = ["find_people", "follow_people", "look_again", "look_at", "tiles"]
 
 TILE_SIDES = (1.0, 0.6, 0.4)
 """Sides of the tiles, as shares of the image's longer side; neighbours overlap by half."""
@@ -45,7 +45,7 @@ def find_people(detector: Detector, image: Image, known: Sequence[Detection] = (
         people = detector.detect(image, MOST_PEOPLE)
     else:
         height, width = image.shape[:2]
-        seen = [person for square in tiles(width, height) for person in _look(detector, image, *square)]
+        seen = [person for square in tiles(width, height) for person in look_at(detector, image, *square)]
         seen = suppress_duplicates(seen)
         confirmed = [_confirm(detector, image, person) for person in seen if not is_known(person, known)]
         people = [*known, *(person for person in confirmed if person is not None)]
@@ -91,14 +91,14 @@ def look_again(detector: Detector, image: Image, person: Detection, tolerance: f
     for margin in CROP_MARGINS:
         side = max(round(margin * longest), SMALLEST_CROP)
         x, y = (int(v) for v in np.round(centre - side / 2))
-        people = _look(detector, image, x, y, side)
+        people = look_at(detector, image, x, y, side)
         similarities = [pose_similarity(person, other, tolerance) for other in people]
         if max(similarities, default=0.0) >= SAME_PERSON:
             return people[int(np.argmax(similarities))]
     return None
 
 
-def _look(detector: Detector, image: Image, x: int, y: int, side: int) -> list[Detection]:
+def look_at(detector: Detector, image: Image, x: int, y: int, side: int) -> list[Detection]:
     """The people on a square of the image, black where it reaches over the edges."""
     height, width = image.shape[:2]
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
@@ -106,7 +106,7 @@ def _look(detector: Detector, image: Image, x: int, y: int, side: int) -> list[D
         return []
     square = np.zeros((side, side, 3), np.uint8)
     square[top - y : bottom - y, left - x : right - x] = image[top:bottom, left:right]
-    shift = np.array([x, y], np.float64)
+    shift = np.array([x, y], np.float32)
     return [
         Detection(person.keypoints + shift, person.scores, person.box + np.tile(shift, 2))
         for person in detector.detect(square, MOST_PEOPLE)

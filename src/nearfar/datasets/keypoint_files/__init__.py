@@ -29,6 +29,8 @@ def load_keypoints(
     skeleton: str | Path | Skeleton | None = None,
     image_size: tuple[int, int] | None = None,
     person: int | None = None,
+    fps: float = 30.0,
+    one_clip: bool = False,
 ) -> PoseSet:
     """Read 2D keypoints that another program wrote; the format is told by content, not by name.
 
@@ -43,6 +45,8 @@ def load_keypoints(
             other formats know theirs by the number of joints, and this overrides it.
         image_size: width and height in pixels, where the file does not say it. MediaPipe's landmarks need it.
         person: keep this identity only.
+        fps: frames a second, by which people are followed where the file does not say who is who.
+        one_clip: the images of a COCO or AlphaPose file are the frames of one clip, in natural order of their names.
 
     Raises:
         InputError: nothing there, empty, cut off, a format not known (the message says what was found and what is
@@ -50,7 +54,7 @@ def load_keypoints(
             nobody in it, or no such person.
     """
     path = Path(path)
-    options = Options(None if skeleton is None else get_skeleton(skeleton), image_size, person)
+    options = Options(None if skeleton is None else get_skeleton(skeleton), image_size, person, fps, one_clip)
     match sniff(path):
         case "folder":
             return openpose.folder(path, options)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +51,18 @@ class Options:
         image_size: width and height in pixels, where the file does not say it.
         person: keep this identity only.
         fps: frames a second, by which people are followed where the file does not say who is who.
+        one_clip: the file's images are the frames of one clip, also where the format does not say so.
     """
 
     skeleton: Skeleton | None = None
     image_size: tuple[int, int] | None = None
     person: int | None = None
     fps: float = 30.0
+    one_clip: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise InputError(f"fps: expected a positive number of frames a second, got {self.fps}")
 
 
 @dataclass(frozen=True)
@@ -227,6 +236,8 @@ def poses_from_records(
             raise InputError(
                 f"{record.where}: {len(record.points)} joints, but {records[0].where} has {len(records[0].points)}"
             )
+    if options.one_clip:
+        records = _as_one_clip(records, path.stem)
     points = np.stack([record.points[: skeleton.num_joints] for record in records])
     keypoints, scores = clean_points(points, [record.where for record in records], normalised=normalised)
     for record in records:
@@ -273,6 +284,22 @@ def poses_from_records(
     if options.person not in person:
         raise InputError(f"{path}: no person {options.person}; it has {_shortened(sorted(set(person.tolist())))}")
     return poses.select(poses.person == options.person)
+
+
+def _as_one_clip(records: Sequence[Record], name: str) -> list[Record]:
+    """Records of photos as those of the frames of a clip, in natural order of the photos' names.
+
+    A name that ends in a number says which frame it is, so that photos in which nobody was found are a gap.
+    """
+    if any(record.frame is not None for record in records):
+        return list(records)
+    photos = list(dict.fromkeys(record.sequence for record in records))
+    numbers = [re.search(r"(\d{1,9})\D*$", Path(photo).stem) for photo in photos]
+    if all(numbers) and len({int(number[1]) for number in numbers if number}) == len(photos):
+        frame = {photo: int(number[1]) for photo, number in zip(photos, numbers, strict=True) if number}
+    else:
+        frame = {photo: i for i, photo in enumerate(sorted(photos))}
+    return [dataclasses.replace(record, sequence=name, frame=frame[record.sequence]) for record in records]
 
 
 def _persons(records: Sequence[Record], keypoints: FloatArray, scores: FloatArray, fps: float) -> npt.NDArray[np.int64]:
