@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import motmetrics
 import numpy as np
+import pandas as pd
 import tyro
 
 from nearfar.keypoint_noise import DetectorNoise
@@ -45,23 +46,21 @@ class Benchmark:
 
     def run(self) -> None:
         """Measure and print."""
+        table = self.measure()
+        print(f"{self.clips} clips of {self.people} people, {self.seconds:g} s at {self.fps:g} fps")
+        print(table.loc["OVERALL"].to_string())
+        print(f"clips without a switch: {(table['num_switches'].iloc[:-1] == 0).sum()} of {self.clips}")
+
+    def measure(self) -> pd.DataFrame:
+        """A row a clip, and one for all of them."""
         noise = DetectorNoise(share=self.jitter, jumps=0.05, limb_swaps=0.02, person_swaps=0.02, missing=0.05)
-        accumulators, found = [], 0
+        accumulators = []
         for seed in range(self.clips):
             poses = crossing(self.people, self.seconds, seed=seed, fps=self.fps)
             frames, truth = as_detected(poses, noise, self.missed, np.random.default_rng(seed))
-            found += sum(map(len, frames))
             accumulators.append(judged(frames, truth, self.fps))
-        rows = len(poses) * self.clips
-        print(
-            f"{self.clips} clips of {self.people} people, {self.seconds:g} s at {self.fps:g} fps: "
-            f"{found} of {rows} found"
-        )
-        metrics = motmetrics.metrics.create()
-        names = ["idf1", "mota", "num_switches", "num_fragmentations", "num_unique_objects"]
-        table = metrics.compute_many(accumulators, metrics=names, generate_overall=True)
-        print(table.loc["OVERALL"].to_string())
-        print(f"clips without a switch: {(table['num_switches'].iloc[:-1] == 0).sum()} of {self.clips}")
+        names = ["idf1", "mota", "num_switches", "num_fragmentations", "num_unique_objects", "num_detections"]
+        return motmetrics.metrics.create().compute_many(accumulators, metrics=names, generate_overall=True)
 
 
 def as_detected(

@@ -181,6 +181,36 @@ def test_openpose_joint_not_found_is_missing(tmp_path):
     assert np.isfinite(poses.keypoints[0]).all(axis=-1).sum() == 24
 
 
+@pytest.mark.parametrize("names", ["img{:03}.jpg", "{:012}.jpg", None])
+def test_photos_that_are_the_frames_of_a_clip(tmp_path, names):
+    """COCO's files know no clips: on request their people are followed from image to image; frame 4 is a gap."""
+    frames = [3, 0, 1, 2, 5, 6]
+    if names is None:
+        data = [
+            {"image_id": i, "category_id": 1, "keypoints": person(seed=who, x=3 * i + 900 * who), "score": 1}
+            for i in frames
+            for who in ((0, 1) if i % 2 else (1, 0))
+        ]
+    else:
+        data = {
+            "images": [{"id": 50 - i, "file_name": names.format(i), "width": 2000, "height": 480} for i in frames],
+            "annotations": [
+                {"image_id": 50 - i, "keypoints": person(seed=who, score=2, x=3 * i + 900 * who)}
+                for i in frames
+                for who in ((0, 1) if i % 2 else (1, 0))
+            ],
+        }
+    path = write(tmp_path / "clip.json", data)
+    assert len(load_keypoints(path).sequence.names) == 6
+    poses = load_poses(path, one_clip=True, fps=25)
+    assert poses.sequence.names == ("clip",)
+    assert poses.frame_index.tolist() == [0, 1, 2, 3, 5, 6] * 2
+    assert poses.person.tolist() == [0] * 6 + [1] * 6
+    assert all(np.ptp(poses.keypoints[poses.person == who, 0, 0]) == pytest.approx(18) for who in (0, 1))
+    with pytest.raises(InputError, match="fps: expected a positive number"):
+        load_poses(path, one_clip=True, fps=0)
+
+
 def test_openpose_with_tracked_people(tmp_path):
     for frame, order in enumerate(([4, 9], [9, 4])):
         people = [{"person_id": [p], "pose_keypoints_2d": person(25, seed=p * 100 + frame)} for p in order]

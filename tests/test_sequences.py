@@ -7,7 +7,7 @@ import pytest
 
 from nearfar import InputError, PoseSet, get_skeleton
 from nearfar.poses import Category
-from nearfar.sequences import clips
+from nearfar.sequences import clips, most_seen
 
 SKELETON = get_skeleton("h36m17")
 
@@ -77,3 +77,19 @@ def test_poses_that_do_not_say_when_they_were_are_no_clips() -> None:
 def test_a_frame_rate_is_a_positive_number() -> None:
     with pytest.raises(InputError, match="fps"):
         clips(poses(2, time=np.arange(2.0)), fps=0)
+
+
+def test_the_people_who_are_seen_most() -> None:
+    keypoints = np.zeros((9, 17, 2))
+    keypoints[0:2] = np.nan
+    poses = PoseSet(
+        SKELETON,
+        keypoints=keypoints,
+        person=np.array([0, 0, 0, 1, 1, 5, 0, 1, 1]),
+        sequence=Category.of(["a"] * 6 + ["b"] * 3),
+    )
+    assert most_seen(poses, 1).person.tolist() == [1, 1, 1, 1]
+    assert most_seen(poses, 2).person.tolist() == [0, 0, 0, 1, 1, 0, 1, 1]
+    assert len(most_seen(poses, 10**9)) == 9
+    with pytest.raises(InputError, match="people must be at least 1, got 0"):
+        most_seen(poses, 0)

@@ -10,7 +10,7 @@ from scipy.signal import savgol_filter
 
 from nearfar import InputError, PoseSet, get_skeleton
 from nearfar.poses import Category
-from nearfar.smoothing import OneEuro, SavitzkyGolay, Smoother, smooth_poses
+from nearfar.smoothing import OneEuro, SavitzkyGolay, Smoother, smooth_poses, smoother_of
 
 SMOOTHERS = (OneEuro(), SavitzkyGolay())
 TIME = np.arange(40) / 15
@@ -116,3 +116,15 @@ def test_bad_parameters_are_refused() -> None:
         SavitzkyGolay(degree=-1)
     with pytest.raises(InputError, match="joints"):
         smooth_poses(PoseSet(get_skeleton("h36m17"), keypoints=np.zeros((1, 17, 2))), OneEuro())
+
+
+def test_smoothers_as_people_type_them() -> None:
+    assert smoother_of("savitzky-golay") == SavitzkyGolay()
+    assert smoother_of("savitzky-golay:0.4:3") == SavitzkyGolay(0.4, 3)
+    assert smoother_of("one-euro") == OneEuro()
+    assert smoother_of("one-euro:1.5:0.01") == OneEuro(1.5, 0.01)
+    for text in ("", "kalman", "one-euro:", "one-euro:x", "one-euro:1:2:3", "savitzky-golay:0.4:2.5"):
+        with pytest.raises(InputError, match="smoother: expected"):
+            smoother_of(text)
+    with pytest.raises(InputError, match="window: expected seconds above 0"):
+        smoother_of("savitzky-golay:0")

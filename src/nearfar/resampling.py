@@ -30,7 +30,7 @@ def observed(poses: PoseSet) -> Array:
     """
     if poses.scores is not None:
         return np.asarray(poses.scores > 0)
-    points = poses.keypoints if poses.keypoints is not None else poses.joints
+    points: Any = poses.keypoints if poses.keypoints is not None else poses.joints
     return np.asarray(np.isfinite(points).all(axis=-1))
 
 
@@ -56,7 +56,9 @@ def fill_gaps(poses: PoseSet, longest: float = 1.0, *, fps: float = 30.0) -> Pos
         raise InputError("filling gaps needs 3D joints, and these poses have none")
     if not (math.isfinite(longest) and longest > 0):
         raise InputError(f"filling gaps: expected seconds above 0, got {longest}")
-    changes = {name: np.array(getattr(poses, name)) for name in _POINTS if getattr(poses, name) is not None}
+    changes: dict[str, Any] = {
+        name: np.array(getattr(poses, name)) for name in _POINTS if getattr(poses, name) is not None
+    }
     for clip in clips(poses, fps):
         for points in changes.values():
             points[clip.rows] = _at(points[clip.rows], clip.time, clip.time, longest, _frames(poses, clip))
@@ -153,7 +155,7 @@ def _at(points: Array, time: Array, moments: Array, longest: float, frames: Arra
     flat = np.asarray(points, np.float64).reshape(len(points), -1, points.shape[-1])
     out = np.full((len(moments), *flat.shape[1:]), np.nan)
     row = np.arange(len(time))
-    seen_all = np.isfinite(flat).all(axis=-1)
+    seen_all: Array = np.asarray(np.isfinite(flat).all(axis=-1))
     for joint in range(flat.shape[1]):
         rows = row[seen_all[:, joint]]
         if not len(rows):

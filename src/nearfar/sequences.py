@@ -110,7 +110,7 @@ def most_seen(poses: PoseSet, most: int) -> PoseSet:
         raise InputError(f"people must be at least 1, got {most}")
     if poses.person is None:
         return poses
-    points = poses.keypoints if poses.keypoints is not None else poses.joints
+    points: Any = poses.keypoints if poses.keypoints is not None else poses.joints
     seen = np.isfinite(points).all(axis=-1).any(axis=-1)
     sequence = np.zeros(len(poses), np.int64) if poses.sequence is None else poses.sequence.codes
     people, who = np.unique(np.stack([sequence, poses.person]), axis=1, return_inverse=True)

@@ -140,12 +140,13 @@ def smoother_of(text: str) -> OneEuro | SavitzkyGolay:
     name, *given = text.split(":")
     try:
         numbers = [float(word) for word in given]
-        if name == "one-euro" and len(numbers) <= 2:
-            return OneEuro(*numbers)
-        if name == "savitzky-golay" and len(numbers) <= 2 and all(degree % 1 == 0 for degree in numbers[1:]):
-            return SavitzkyGolay(*numbers[:1], *map(int, numbers[1:]))
-    except (ValueError, OverflowError):
-        pass
+    except ValueError:
+        name = ""
+    if name == "one-euro" and len(numbers) <= 2:
+        return OneEuro(*numbers)
+    if name == "savitzky-golay" and len(numbers) <= 2 and all(degree % 1 == 0 for degree in numbers[1:]):
+        window, degree = numbers + [SavitzkyGolay.window, SavitzkyGolay.degree][len(numbers) :]
+        return SavitzkyGolay(window, int(degree))
     raise InputError(f"smoother: expected one-euro[:CUTOFF[:BETA]] or savitzky-golay[:SECONDS[:DEGREE]], got {text!r}")
 
 

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.matching import assign, assign_sparse
+
 __all__ = [
-    "Detection", "Track", "Tracker", "assign", "follow_detections", "is_duplicate", "is_known", "link_tracks",
+    "Detection", "Track", "Tracker", "follow_detections", "is_duplicate", "is_known", "link_tracks",
     "overlap", "pose_similarity", "suppress_duplicates", "track_people",
 ]  # fmt: skip
 
@@ -229,49 +231,6 @@ class Track:
         return len(self.found)
 
 
-def assign(costs: npt.ArrayLike, alone: float) -> list[tuple[int, int]]:
-    """One-to-one pairs of rows and columns, at the least total cost.
-
-    By successive shortest augmenting paths (the Hungarian method; Kuhn, 1955).
-
-    Args:
-        costs: (M, N); infinite where a row and a column cannot be paired.
-        alone: what it costs to leave a row without a column; dearer pairs are not made.
-    """
-    table = np.asarray(costs, dtype=np.float64)
-    rows, columns = table.shape
-    # Column N + i is row i's staying alone; what is forbidden costs more than everything that is not.
-    possible = np.isfinite(table)
-    most = abs(alone) + np.abs(table[possible]).max(initial=0.0)
-    wide = np.full((rows, columns + rows), 1 + (rows + 1) * most)
-    wide[:, :columns][possible] = table[possible]
-    wide[:, columns:][np.diag_indices(rows)] = alone
-    price_row, price_column = np.zeros(rows), np.zeros(columns + rows)
-    holder = np.full(columns + rows, -1)  # of each column
-    for row in range(rows):
-        cost, came = np.full(columns + rows, np.inf), np.full(columns + rows, -1)
-        done, at, current, least = np.zeros(columns + rows, bool), -1, row, 0.0
-        while True:
-            reduced = least + wide[current] - price_row[current] - price_column
-            better = ~done & (reduced < cost)
-            cost[better], came[better] = reduced[better], at
-            at = int(np.where(done, np.inf, cost).argmin())
-            done[at], least = True, float(cost[at])
-            if holder[at] < 0:
-                break
-            current = int(holder[at])
-        seen = np.flatnonzero(done)
-        price_row[row] += least
-        for column in seen[holder[seen] >= 0]:
-            price_row[holder[column]] += least - cost[column]
-        price_column[seen] -= least - cost[seen]
-        while at >= 0:
-            before = int(came[at])
-            holder[at] = row if before < 0 else holder[before]
-            at = before
-    return sorted((int(row), column) for column, row in enumerate(holder[:columns]) if row >= 0)
-
-
 class Tracker:
     """Joins the people of each frame to the tracks that they continue.
 
@@ -347,13 +306,17 @@ def link_tracks(tracks: Sequence[Track], fps: float = 30.0) -> list[Track]:
     Returns:
         New tracks, longest first; the given ones are not changed.
     """
-    costs = np.full((len(tracks), len(tracks)), np.inf)
+    begins = np.array([track.first for track in tracks])
+    by_time = np.argsort(begins, kind="stable")
+    costs: dict[tuple[int, int], float] = {}
     for row, track in enumerate(tracks):
-        for column, later in enumerate(tracks):
-            if 0 < later.first - track.last <= max(LONGEST_ABSENCE * fps, 1):
-                costs[row, column] = _link_cost(track, later, fps)
+        latest = track.last + max(LONGEST_ABSENCE * fps, 1)
+        soon = slice(*np.searchsorted(begins[by_time], (track.last, latest), side="right"))
+        for column in by_time[soon].tolist():
+            if math.isfinite(cost := _link_cost(track, tracks[column], fps)):
+                costs[row, column] = cost
     linked = [Track(track.first, track.last, dict(track.found), track.extent) for track in tracks]
-    for row, column in sorted(assign(costs, ALONE), key=lambda pair: tracks[pair[1]].first):
+    for row, column in sorted(assign_sparse(costs, ALONE), key=lambda pair: tracks[pair[1]].first):
         for frame in sorted(tracks[column].found):
             linked[row].add(frame, tracks[column].found[frame])
         linked[column] = linked[row]

@@ -38,6 +38,8 @@ class View:
         poses, *others = [self._of_sequence(load_poses(file), file) for file in files]
         name, *names = _names(files)
         compare = dict(zip(names, others, strict=True))
+        if self.media is not None and "resampled_hz" in poses.provenance:
+            raise InputError(f"{self.poses}: resampled, so its frames are not those of --media; take poses_raw.npz")
         write_viewer(poses, self.out, media=self.media, compare=compare, title=self.title, name=name)
         print(self.out)
 

@@ -26,8 +26,9 @@ from nearfar.detection.base import Detection, Detector, Image
 from nearfar.detection.search import CROP_MARGINS, MOST_PEOPLE, SMALLEST_CROP, look_at
 from nearfar.errors import InputError
 from nearfar.files import read_text
+from nearfar.matching import assign
 from nearfar.media import Frame
-from nearfar.tracking import Track, Tracker, assign, link_tracks, overlap, suppress_duplicates
+from nearfar.tracking import Track, Tracker, link_tracks, overlap, suppress_duplicates
 
 __all__ = ["Boxes", "find_in_boxes", "follow_boxes", "load_boxes"]
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -87,7 +88,8 @@ class RememberingDetector(Closing):
 
     def close(self) -> None:
         """Close the file; the detector stays open."""
-        self._file.close()
+        with suppress(OSError):  # of a full disk; told when it was written to
+            self._file.close()
 
     def _recalled(self, picture: int, max_people: int) -> list[Detection] | None:
         """The next record's people, or None: cut off, damaged, or of another picture."""
