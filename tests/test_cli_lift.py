@@ -68,7 +68,9 @@ def test_five_people_of_a_file_keep_their_identities(crossers: tuple[Path, PoseS
     assert set(lift(path, tmp_path, "--person", "4").person.tolist()) == {4}
 
 
-def test_smoothed_bridged_and_resampled_with_the_raw_beside(crossers: tuple[Path, PoseSet], tmp_path: Path) -> None:
+def test_smoothed_bridged_and_resampled_with_the_raw_beside(
+    crossers: tuple[Path, PoseSet], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, _ = crossers
     plain = lift(path, tmp_path)
     assert not (tmp_path / "poses_raw.npz").exists()
@@ -89,6 +91,9 @@ def test_smoothed_bridged_and_resampled_with_the_raw_beside(crossers: tuple[Path
     assert np.isnan(even.keypoints[bridged]).all()
     assert even.provenance["gaps_filled_s"] == 0.5
     assert even.provenance["resampled_hz"] == 50
+    capsys.readouterr()
+    assert main(["view", str(tmp_path / "poses.npz"), "--media", "x.mp4", "--out", str(tmp_path / "v.html")]) == 2
+    assert "its frames are not those of --media; take poses_raw.npz" in capsys.readouterr().err
     lift(path, tmp_path)
     assert not (tmp_path / "poses_raw.npz").exists()
 
