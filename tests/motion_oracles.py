@@ -56,7 +56,7 @@ class Gltf:
 
     def world(self, time: float) -> np.ndarray:
         """(N, 4, 4) of the nodes at a time of the first animation."""
-        local = []
+        local, scale = [], np.ones(len(self.nodes))
         for node in self.nodes:
             matrix = np.eye(4)
             matrix[:3, 3] = node.get("translation", (0, 0, 0))
@@ -68,11 +68,15 @@ class Gltf:
             now, matrix = np.clip(time, times[0], times[-1]), local[channel["target"]["node"]]
             if channel["target"]["path"] == "translation":
                 matrix[:3, 3] = [np.interp(now, times, column) for column in values.T]
+            elif channel["target"]["path"] == "scale":
+                assert sampler["interpolation"] == "STEP"
+                scale[channel["target"]["node"]] = values[np.searchsorted(times, now, side="right") - 1, 0]
             elif len(times) == 1:
                 matrix[:3, :3] = Rotation.from_quat(values[0]).as_matrix()
             else:
                 matrix[:3, :3] = Slerp(times, Rotation.from_quat(values))(now).as_matrix()
         for number in self.order():
+            local[number][:3, :3] *= scale[number]
             if self.parents[number] >= 0:
                 local[number] = local[self.parents[number]] @ local[number]
         return np.array(local)

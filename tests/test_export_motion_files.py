@@ -119,8 +119,27 @@ def test_glb_by_its_specification(clip: PoseSet, tmp_path: Path) -> None:
             reach = np.linalg.norm(corners[:, None] - position[frame], axis=-1).min(axis=0)
             assert reach[motion.armature.ends].max() < 0.01  # every limb's mesh ends where its joint is
             assert len(corners) == 24 * int((np.linalg.norm(motion.armature.offsets, axis=-1) > 0).sum())
-        still = file.joints(motion.name, 0.0)["mid_hip"]
-        assert np.abs(still[:3, 3] * 1000 - motion.root[0]).max() < 0.01  # before they come
+    assert np.ptp(file.skinned("person5", 4.4 / FPS), axis=0).max() == 0  # not seen before they come
+    assert np.ptp(file.skinned("person5", 5 / FPS), axis=0)[1] > 1
+
+
+def test_glb_has_the_camera(tmp_path: Path) -> None:
+    """Through the file's camera, joints are where the image has them."""
+    poses = facing_the_camera()
+    seen = PoseSet(H36M17, joints=poses.joints, frame="root", root_position=poses.root_position, time=poses.time,
+                   intrinsics=np.tile([1500.0, 1500, 640, 360], (3, 1)), image_size=np.tile([1280, 720], (3, 1)))  # fmt: skip
+    file = Gltf(export(seen, tmp_path / "seen.glb").paths[0])
+    (camera,) = file.json["cameras"]
+    view = np.linalg.inv(file.world(0.0)[file.names.index("camera")])
+    tangent = np.tan(camera["perspective"]["yfov"] / 2)
+    for name, at in file.joints("person0", 0.0).items():
+        x, y, z = (view @ at[:, 3])[:3]
+        right, up = x / -z / tangent / camera["perspective"]["aspectRatio"], y / -z / tangent
+        pixel = np.array([(right + 1) / 2 * 1280, (1 - up) / 2 * 720])
+        joint = motions(seen)[0].armature.joints[motions(seen)[0].armature.names.index(name)]
+        point = poses.joints[0, joint] + poses.root_position[0]
+        assert np.abs(pixel - (point[:2] / point[2] * 1500 + [640, 360])).max() < 0.01
+    assert "cameras" not in Gltf(export(poses, tmp_path / "unseen.glb").paths[0]).json
 
 
 def test_glb_by_trimesh(clip: PoseSet, tmp_path: Path) -> None:

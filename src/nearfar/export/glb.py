@@ -4,13 +4,16 @@ The container and the few kinds of record needed are written here: trimesh expor
 no other kept library that does. The specification is the Khronos Group's glTF 2.0 (ISO/IEC 12113:2022).
 
 Each person is a tree of nodes (a skin's joints, by their names), and beside it a mesh of our own, an octahedron a limb,
-that follows it. There is one animation; a person's keys begin when the person is first seen, and hold still before and
-after.
+that follows it. There is one animation. Before a person is first seen and after they are last seen, their node's scale
+is 0, which is how the specification has visibility animated (section 3.5.3). Where the poses say how they were seen,
+there is also the camera: looking through it, people are where the image has them (its principal point is taken to be
+the middle).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,14 +60,20 @@ def write_glb(
         InputError: as `nearfar.export.motion.motions`.
     """
     people = motions(poses, fps, person)
-    content = glb_bytes(people, poses.skeleton)
+    content = glb_bytes(people, poses.skeleton, _camera(poses))
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     return tuple(note for motion in people for note in motion.notes)
 
 
-def glb_bytes(people: Sequence[Motion], skeleton: Skeleton) -> bytes:
-    """The file's bytes (`write_glb`): people of one clip, whose armatures are those of `skeleton`."""
+def glb_bytes(people: Sequence[Motion], skeleton: Skeleton, camera: Mapping[str, float] | None = None) -> bytes:
+    """The file's bytes (`write_glb`): people of one clip, whose armatures are those of `skeleton`.
+
+    Args:
+        people: one or more.
+        skeleton: theirs.
+        camera: yfov (radians) and aspectRatio of the camera that saw them.
+    """
     from nearfar import __version__
 
     file = _Buffer()
@@ -91,9 +100,18 @@ def glb_bytes(people: Sequence[Motion], skeleton: Skeleton) -> bytes:
         moves += [
             (joints[node], "rotation", continuous_quaternions(motion.rotations[:, node]), "VEC4") for node in turning
         ]
-        for node, kind, values, shape in moves:
+        played = [(node, kind, time, file.add(values, shape), "LINEAR") for node, kind, values, shape in moves]
+        if (shown := _shown(motion, people)) is not None:
+            when, scale = file.add(shown[0], "SCALAR", bounds=True), file.add(shown[1], "VEC3")
+            played.append((first - 1, "scale", when, scale, "STEP"))
+        for node, kind, times, values, interpolation in played:
             channels.append({"sampler": len(samplers), "target": {"node": node, "path": kind}})
-            samplers.append({"input": time, "output": file.add(values, shape), "interpolation": "LINEAR"})
+            samplers.append({"input": times, "output": values, "interpolation": interpolation})
+    seen: dict[str, Any] = {}
+    if camera is not None and people[0].camera is not None:
+        roots.append(len(nodes))
+        nodes.append({"name": "camera", "camera": 0, "translation": (people[0].camera * _M).tolist()})
+        seen["cameras"] = [{"type": "perspective", "perspective": {**camera, "znear": 0.01}}]
     content = {
         "asset": {"version": "2.0", "generator": f"nearfar {__version__}"},
         "scene": 0,
@@ -104,6 +122,7 @@ def glb_bytes(people: Sequence[Motion], skeleton: Skeleton) -> bytes:
         + [_material(motion.name, PEOPLE[i % len(PEOPLE)]) for i, motion in enumerate(people)],
         "skins": skins,
         "animations": [{"name": "motion", "channels": channels, "samplers": samplers}],
+        **seen,
         **file.records(),
     }
     return _container(content, bytes(file.data))
@@ -192,6 +211,30 @@ def _octahedron(start: Array, end: Array) -> Array:
     return np.stack(
         [triangle for i in range(4) for triangle in ((ring[i - 1], ring[i], end), (ring[i], ring[i - 1], start))]
     )
+
+
+def _shown(motion: Motion, people: Sequence[Motion]) -> tuple[Array, Array] | None:
+    """Times (K,) and scales (K, 3) that show a person while they are there; None if that is throughout."""
+    half = 0.5 / motion.fps  # keys lie between frames, where rounding does no harm
+    start, end = motion.start - half, motion.start + len(motion.root) / motion.fps - half
+    last = max(other.start + (len(other.root) - 1) / other.fps for other in people)
+    keys = [(0.0, 0.0), (start, 1.0)] if start > 0 else [(0.0, 1.0)]
+    keys += [(end, 0.0)] if end < last else []
+    if len(keys) == 1:
+        return None
+    times, scales = np.array(keys).T
+    return times, np.repeat(scales[:, None], 3, axis=1)
+
+
+def _camera(poses: PoseSet) -> dict[str, float] | None:
+    """The glTF camera of poses that all have the same intrinsics and image size; else None."""
+    if poses.intrinsics is None or poses.image_size is None:
+        return None
+    intrinsics, sizes = np.unique(poses.intrinsics, axis=0), np.unique(poses.image_size, axis=0)
+    if len(intrinsics) != 1 or len(sizes) != 1 or not np.isfinite(intrinsics).all():
+        return None
+    (_, fy, _, _), (width, height) = intrinsics[0].tolist(), sizes[0].tolist()
+    return {"yfov": 2 * math.atan2(height / 2, fy), "aspectRatio": width / height}
 
 
 def _said(motion: Motion) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Motion:
         fps: frames a second.
         error: (T, N) mm from where the nodes are to where their joints were, NaN where these were missing.
         notes: what was done to get here, a line each.
+        camera: as `Track.camera`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Motion:
     fps: float
     error: Array
     notes: tuple[str, ...]
+    camera: Array | None = None
 
     def positions(self) -> Array:
         """(T, N, 3) mm, y up, of the nodes."""
@@ -87,7 +89,7 @@ def solve_track(track: Track, skeleton: Skeleton) -> Motion:
         notes += (f"{track.name}: limbs keep one length; that moves joints by {mean:.0f} mm (95 % below {most:.0f})",)
     if rest.source != "table":
         notes += (f"{track.name}: skeleton {skeleton.name!r} has no known rest pose; it rests as in {rest.source}",)
-    return Motion(track.name, armature, rotations, root, height, track.start, track.fps, error, notes)
+    return Motion(track.name, armature, rotations, root, height, track.start, track.fps, error, notes, track.camera)
 
 
 def _gaps(track: Track, skeleton: Skeleton) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class Track:
         joints: (T, J, 3) mm, right-handed, y up; NaN where missing. In clips of a camera +z points to the camera and
             +x to the image's right; poses in a world frame have (x, y, z) = world (x, z, −y).
         notes: what was done to get here, a line each.
+        camera: (3,) mm, where the camera is that saw the poses; it looks along -z. None where they do not say.
     """
 
     person: int
@@ -43,6 +44,7 @@ class Track:
     fps: float
     joints: Array
     notes: tuple[str, ...] = ()
+    camera: Array | None = None
 
     @property
     def time(self) -> Array:
@@ -91,7 +93,7 @@ def tracks(poses: PoseSet, fps: float | None = None, person: int | None = None) 
         raise InputError(f"no person {person}; there are {', '.join(map(str, numbers))}")
     time = _time(poses, rows, fps)
     rate = _rate([time[r] for r in rows.values()]) if fps is None else fps
-    placed, notes = _placed(poses, rows)
+    placed, camera, notes = _placed(poses, rows)
     begin = min(time[there[0]] for there in rows.values())
     out = []
     for number, there in rows.items():
@@ -107,7 +109,7 @@ def tracks(poses: PoseSet, fps: float | None = None, person: int | None = None) 
             said.append(f"{name}: begins {start:.3f} s after the clip")
         if resampled:
             said.append(f"{name}: resampled to {rate:g} frames a second")
-        out.append(Track(number, name, start, rate, joints, tuple(said)))
+        out.append(Track(number, name, start, rate, joints, tuple(said), camera))
     if not out:
         raise InputError("no joint of these poses is ever there: nothing to export")
     return out
@@ -141,11 +143,11 @@ def _rate(times: list[Array]) -> float:
     return 1 / (fitted if abs(fitted - step) < _JITTER * step else step)
 
 
-def _placed(poses: PoseSet, rows: dict[int, Array]) -> tuple[Array, list[tuple[int, str]]]:
-    """(N, J, 3) joints, y up, mm, with the roots where they belong; and notes, each with its person."""
+def _placed(poses: PoseSet, rows: dict[int, Array]) -> tuple[Array, Array | None, list[tuple[int, str]]]:
+    """(N, J, 3) joints, y up, mm, roots where they belong; where the camera is; and notes, each with its person."""
     joints = y_up(poses.joints if poses.joints is not None else [], poses.frame)
     if poses.frame == "world":
-        return joints, []
+        return joints, None, []
     notes: list[tuple[int, str]] = []
     if poses.frame == "root":
         root = None if poses.root_position is None else y_up(poses.root_position, "camera")
@@ -157,10 +159,11 @@ def _placed(poses: PoseSet, rows: dict[int, Array]) -> tuple[Array, list[tuple[i
                 notes.append((person, f"person{person}: nothing says where the root is; it stays in one place"))
     heights = joints[..., 1][np.isfinite(joints[..., 1])]
     if not heights.size:
-        return joints, notes
+        return joints, None, notes
     first = min(int(np.argmax(np.isfinite(joints).any(axis=(1, 2)))), len(joints) - 1)
     start = np.nanmean(joints[first], axis=0)
-    return joints - [start[0], float(np.percentile(heights, 1)), start[2]], notes
+    shift = np.array([start[0], np.percentile(heights, 1), start[2]])
+    return joints - shift, None if notes else -shift, notes
 
 
 def filled(points: Array) -> Array:
