@@ -5,8 +5,8 @@
 
 Exports both files, has a Python with bpy (`pip install bpy`; it may be another Python: ``--python``) import them as a
 user does, and renders frames from where the camera was. Writes the renders; ``beside.png``, a row a frame: the video
-with its keypoints, BVH, GLB; and ``motion.png``, the GLB renders alone. Prints how far Blender's joints lie from the
-keypoints in the image, in pixels.
+with its keypoints, BVH, GLB; and ``motion.jpg``, the GLB renders alone, cut to the people. Prints how far Blender's
+joints lie from the keypoints in the image, in pixels.
 """
 
 from __future__ import annotations
@@ -125,7 +125,10 @@ def _beside(poses: PoseSet, arguments: Arguments) -> None:
     coloured = np.max([np.ptp(image.astype(int), axis=-1) > 40 for image in alone], axis=0)
     (top, bottom), (left, right) = (np.flatnonzero(coloured.any(axis=axis))[[0, -1]] for axis in (1, 0))
     cut = [image[max(top - 30, 0) : bottom + 40, max(left - 30, 0) : right + 30] for image in alone]
-    Image.fromarray(np.hstack(cut)).save(arguments.out / "motion.png")
+    gap = np.full((len(cut[0]), 8, 3), 255, np.uint8)
+    Image.fromarray(np.hstack([part for image in cut for part in (gap, image)][1:])).save(
+        arguments.out / "motion.jpg", quality=90
+    )
     print(arguments.out / "beside.png")
 
 

@@ -141,7 +141,7 @@ def test_every_format_writes_over_what_is_there_or_nothing(poses: PoseSet, tmp_p
     """An existing file is replaced whole; a file for a folder, or a folder's name, is an error of one line."""
     one = select(poses, person=1)
     (tmp_path / "file").write_text("not a folder")
-    for name in FORMATS.keys() - {"c3d"}:
+    for name in (name for name, entry in FORMATS.items() if not entry.pictures):
         path = tmp_path / f"a.{name}"
         path.write_text("old")
         export(one, path)

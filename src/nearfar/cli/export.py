@@ -31,6 +31,9 @@ class Export:
     fps: float | None = None
     """Frames a second of motion files, instead of the clip's own."""
 
+    media: Path | None = None
+    """The image or video that the poses were found in, for videos and pictures."""
+
     def run(self) -> None:
         """Load, choose, write."""
         from nearfar.datasets import load_poses
@@ -44,7 +47,7 @@ class Export:
             raise InputError(f"{self.poses}: {error}") from None
         if self.skeleton is not None:
             poses = poses.remap(self.skeleton)
-        written = export(poses, self.out, self.format, person=self.person, fps=self.fps)
+        written = export(poses, self.out, self.format, person=self.person, fps=self.fps, media=self.media)
         for note in written.notes:
             print(note)
         for path in written.paths:

@@ -2,7 +2,7 @@
 
 A format is one line in `FORMATS`, and a function that writes one file, whole or not at all, and returns what the user
 should know about it (lines of text: gaps filled, resampled). The function is ``write_x(poses, path)`` for tables, for
-files of one clip ``write_x(poses, path, *, fps=None, person=None)``.
+files of one clip ``write_x(poses, path, *, fps=None, person=None)``, for pictures ``write_x(poses, path, *, media)``.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ class Format:
         text: what it is, in a few words.
         one_clip: it holds poses of one clip at a constant rate; else any poses.
         one_person: it holds one person; several become several files.
+        pictures: it shows the frames that the poses were found in.
     """
 
     writer: str
     text: str
     one_clip: bool = False
     one_person: bool = False
+    pictures: bool = False
 
     def load(self) -> Writer:
         """The writer, imported now."""
@@ -56,6 +58,13 @@ FORMATS: Mapping[str, Format] = {
     "json": Format("tables:write_json", "everything, self-contained, by a published schema"),
     "npz": Format("tables:write_npz", "arrays, as `nearfar lift` writes them"),
     "parquet": Format("tables:write_parquet", "the table of csv, typed and compressed"),
+    **dict.fromkeys(
+        ("mp4", "mov", "mkv"), Format("overlay:write_video", "video with the skeletons drawn on --media", pictures=True)
+    ),
+    **dict.fromkeys(
+        ("png", "jpg"),
+        Format("overlay:write_pictures", "picture a frame, as the video: frames/%06d.png", pictures=True),
+    ),
 }
 """What can be written, by the suffix of its files."""
 
@@ -80,6 +89,7 @@ def export(
     *,
     person: int | None = None,
     fps: float | None = None,
+    media: str | Path | None = None,
 ) -> Written:
     """Write poses to a file of another program.
 
@@ -92,6 +102,7 @@ def export(
         format: a key of `FORMATS`; by default the suffix of `path`.
         person: only the person of this number.
         fps: frames a second of motion files; by default the clip's own.
+        media: the image or video that the poses were found in, for pictures.
 
     Raises:
         InputError: no such format or person, poses that the format cannot hold, or a file that cannot be written.
@@ -103,12 +114,19 @@ def export(
     people = [0] if poses.person is None else np.unique(poses.person).tolist()
     if person is not None and person not in people:
         raise InputError(f"no person {person}; there are {', '.join(map(str, people))}")
+    if media is not None and not chosen.pictures:
+        raise InputError(f"{path}: --media is for videos and pictures (.mp4, .png)")
     write = chosen.load()
     if not chosen.one_clip:
         if fps is not None:
             moving = ", ".join(name for name, entry in FORMATS.items() if entry.one_clip)
-            raise InputError(f"{path}: a frame rate is for motion files ({moving}); tables keep the frames as they are")
-        return Written((path,), write(poses if person is None else select(poses, person=person), path))
+            raise InputError(f"{path}: a frame rate is for motion files ({moving}); others keep the frames as they are")
+        chosen_poses = poses if person is None else select(poses, person=person)
+        if not chosen.pictures:
+            return Written((path,), write(chosen_poses, path))
+        if media is None:
+            raise InputError(f"{path}: pictures need the image or video that the poses were found in (--media)")
+        return Written((path,), write(chosen_poses, path, media=media))
     if poses.sequence is not None and len(codes := np.unique(poses.sequence.codes)) > 1:
         shown = _some([poses.sequence.names[code] for code in codes])
         raise InputError(f"{path}: holds one clip, and these poses are of {len(codes)} ({shown}): choose a sequence")
