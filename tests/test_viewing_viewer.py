@@ -132,12 +132,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("viewer")
     video = samples.striped_video(folder / "clip.mp4", FRAMES)
     clip = samples.clip(FRAMES, missing=(20, 21))
-    made = {name: folder / f"{name}.html" for name in ("video", "two", "lifted", "image", "flat", "world")}
+    made = {name: folder / f"{name}.html" for name in ("video", "two", "lifted", "image", "flat", "world", "other")}
     write_viewer(clip, made["video"], media=video, title="a clip")
     write_viewer(samples.clip(FRAMES, PEOPLE), made["two"], compare={"truth": samples.clip(FRAMES, PEOPLE)})
     write_viewer(dataclasses.replace(samples.clip(FRAMES, PEOPLE), provenance={"lifter": "default"}), made["lifted"])
     write_viewer(samples.clip(1), made["image"])
     write_viewer(dataclasses.replace(clip, joints=None, root_position=None), made["flat"])
+    moved = samples.clip(FRAMES)
+    moved.joints[:, samples.SKELETON.index("left_wrist"), 2] -= 850  # 1 of 17 joints
+    write_viewer(samples.clip(FRAMES), made["other"], compare={"moved": moved})
     upright = samples.standing()[None, :, [0, 2, 1]] * [1, 1, -1]
     write_viewer(PoseSet(skeleton=samples.SKELETON, joints=upright, frame="world"), made["world"])
     return made
@@ -193,11 +196,11 @@ def until(page: Any, condition: str) -> None:
     raise AssertionError(f"never became true: {condition}")
 
 
-def shown(page: Any) -> tuple[int, int]:
+def shown(page: Any, root: str = "viewer") -> tuple[int, int]:
     """The frame that the page is at, and the number that the striped picture in the source pane says, read at once."""
     return tuple(
         page.evaluate(
-            """([width, height, stripes]) => {
+            """([width, height, stripes, root]) => {
               const canvas = document.getElementById('source');
               const copy = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height });
               const context = copy.getContext('2d', { willReadFrequently: true });
@@ -209,9 +212,9 @@ def shown(page: Any) -> tuple[int, int]:
                 const x = left + (bit + 0.5) * Math.floor(width / stripes) * scale, y = top + 12 * scale;
                 if (context.getImageData(x, y, 1, 1).data[0] > 128) number += 2 ** bit;
               }
-              return [Number(document.getElementById('viewer').dataset.frame), number];
+              return [Number(document.getElementById(root).dataset.frame), number];
             }""",
-            [*samples.SIZE, samples.STRIPES],
+            [*samples.SIZE, samples.STRIPES, root],
         )
     )
 
@@ -522,6 +525,22 @@ def test_overlay_and_comparison_can_be_hidden(visit: Any) -> None:
     assert changed(before, pixels(page))
 
 
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_two_results_stand_side_by_side_with_their_difference(visit: Any, viewport: dict[str, int]) -> None:
+    page = visit("other", viewport)
+    assert page.locator("#difference").inner_text() == "50 mm from moved"
+    page.select_option("#layout", "beside")
+    halves = np.array_split(pixels(page), 2, axis=1)
+    for half in halves:
+        colours = np.abs(half - [0x1F, 0x8F, 0xD6]).max(axis=2) < 40  # the left side of a person, in each half
+        assert colours.sum() > 100
+    joint = samples.SKELETON.index("left_wrist")
+    page.select_option("#joint-a", f"0:{joint}")
+    page.select_option("#joint-b", f"0:{samples.SKELETON.index('right_wrist')}")
+    pixels(page)
+    assert "(moved: left wrist by 1210 mm)" in page.locator("#answer").inner_text()
+
+
 # --- in a page of others ---------------------------------------------------------------------------------------------
 
 HOST = """<!DOCTYPE html><title>host</title><link rel="stylesheet" href="viewer.css">
@@ -555,18 +574,20 @@ def host(browser: Any) -> Iterator[Any]:
 
 def test_a_page_of_others_shows_a_clip_with_media_and_closes_it(host: Any, tmp_path: Path) -> None:
     video = samples.striped_video(tmp_path / "clip.mp4", FRAMES).read_bytes()
+    later = samples.clip(FRAMES).select(slice(6, None))  # the poses begin after the video does
     host.evaluate(
         """async ([data, video]) => {
           const type = 'video/mp4';
           const media = new Blob([Uint8Array.from(atob(video), (c) => c.charCodeAt(0))], { type });
           window.viewer = await showClip(document.getElementById('place'), data, { title: 'mine', media });
         }""",
-        [viewer_data(samples.clip(FRAMES)), base64.b64encode(video).decode()],
+        [viewer_data(later), base64.b64encode(video).decode()],
     )
     until(host, "viewer.video.readyState >= 2")
-    host.evaluate("viewer.player.seek(13)")
-    until(host, "place.dataset.frame == '13' && !viewer.video.seeking")
+    host.evaluate("viewer.player.seek(7)")
+    until(host, "place.dataset.frame == '7' && !viewer.video.seeking")
     pixels(host)
+    assert shown(host, "place") == (7, 13)
     assert host.locator("#title").inner_text() == "mine"
     assert "frame 13/23" in host.locator("#clock").inner_text()
     assert host.evaluate("viewer.clip.ground.level") == pytest.approx(-950, abs=2), "the ankles below the camera"

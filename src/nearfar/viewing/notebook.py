@@ -15,7 +15,7 @@ __all__ = ["notebook_html"]
 MOST_POSES = 1000
 """Poses that are drawn: a notebook keeps what it shows."""
 
-HEIGHT = 460
+HEIGHT = 540
 """Pixels of the viewer."""
 
 
@@ -44,17 +44,21 @@ def notebook_html(poses: PoseSet) -> str:
 
 def _summary(poses: PoseSet) -> str:
     skeleton = poses.skeleton
-    parts = [f"{len(poses)} poses of {skeleton.num_joints} joints ({skeleton.name})"]
+    parts = [f"{_some(len(poses), 'pose', 'poses')} of {skeleton.num_joints} joints ({skeleton.name})"]
     if poses.person is not None:
-        parts.append(f"{len(np.unique(poses.person))} people")
+        parts.append(_some(len(np.unique(poses.person)), "person", "people"))
     if poses.sequence is not None:
-        parts.append(f"{len(np.unique(poses.sequence.codes))} sequences")
+        parts.append(_some(len(np.unique(poses.sequence.codes)), "sequence", "sequences"))
     if poses.joints is not None:
         found = np.isfinite(poses.joints).all(axis=-1).mean() if len(poses) else 1.0
         parts.append(f"3D joints in mm, frame {poses.frame!r}, {found:.0%} of them present")
     if poses.keypoints is not None:
         parts.append("2D keypoints in pixels")
     return "PoseSet: " + "; ".join(parts) + "."
+
+
+def _some(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _first_clip(poses: PoseSet) -> PoseSet:
