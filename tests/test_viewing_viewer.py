@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import itertools
 import json
+import os
 import re
 import shutil
 import zlib
@@ -28,6 +29,8 @@ FRAMES = 24
 PEOPLE = 2
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+SHOTS = os.environ.get("NEARFAR_SCREENSHOTS")
+"""A folder for pictures of the pages, for people to look at."""
 
 
 def page_data(page: Path) -> dict[str, Any]:
@@ -247,7 +250,7 @@ def joint_at(page: Any, joint: str) -> tuple[float, float]:
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["video", "two", "image", "flat", "world"])
+@pytest.mark.parametrize("name", ["video", "two", "image", "flat", "world", "other"])
 def test_every_page_loads_and_fits(visit: Any, name: str, scheme: str, viewport: dict[str, int]) -> None:
     page = visit(name, viewport, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
@@ -259,9 +262,12 @@ def test_every_page_loads_and_fits(visit: Any, name: str, scheme: str, viewport:
           .map((e) => e.id || e.textContent)"""
     )
     assert outside == []
-    assert page.locator("#time").is_visible() == (name in ("video", "two", "flat"))
+    assert page.locator("#time").is_visible() == (name in ("video", "two", "flat", "other"))
     assert page.locator("#scene").is_visible() == (name != "flat")
     assert page.locator("#question").is_visible() == (name not in ("flat", "world"))
+    if SHOTS:
+        pixels(page)
+        page.screenshot(path=Path(SHOTS) / f"viewer_{name}_{scheme}_{viewport['width']}.png")
 
 
 def test_the_video_shows_the_frame_that_the_poses_show(visit: Any) -> None:
