@@ -34,7 +34,7 @@ from nearfar.detection.rtmlib import RTMLibDetector
 from nearfar.detection.search import SEARCH_EVERY, tiles
 from nearfar.detection.sides import steady_sides
 from nearfar.errors import InputError
-from nearfar.media import VideoWriter
+from nearfar.media import Frame, VideoWriter
 from nearfar.poses import PoseSet
 from nearfar.skeleton import get_skeleton
 from nearfar.skeleton_maps import remap
@@ -84,6 +84,19 @@ def test_someone_is_followed_back_to_their_first_frame() -> None:
     tracker = follow_people(Rectangles(), clip(walkers, 40), 30)
     assert 20 % SEARCH_EVERY != 0
     assert sorted((track.first, track.last, len(track)) for track in tracker.tracks) == [(0, 39, 40), (20, 39, 20)]
+
+
+def test_someone_who_comes_after_the_last_search_is_found_in_the_last_frame() -> None:
+    frames = clip(lambda i: {1: (100 + i, 76, 30, 80)} if i >= 26 else {}, 34)
+    (track,) = follow_people(Rectangles(), frames, 30).tracks
+    assert sorted(track.found) == [*range(26, 34)]
+
+
+def test_few_frames_are_searched_more_often() -> None:
+    """At 5 frames a second somebody who stays for 2 seconds is there for 10 frames."""
+    frames = [Frame(i, i / 5, scene({1: (100 + i, 76, 30, 80)} if 13 <= i < 23 else {})) for i in range(36)]
+    (track,) = follow_people(Rectangles(), frames, 5).tracks
+    assert sorted(track.found) == [*range(13, 23)]
 
 
 def test_someone_lost_and_found_is_one_track() -> None:

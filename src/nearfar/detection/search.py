@@ -6,6 +6,7 @@ around them, and counts if found again. From frame to frame people are followed 
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -26,7 +27,9 @@ AGREEMENT = 0.6
 SMALLEST_CROP = 32
 """Side of the smallest crop in pixels."""
 SEARCH_EVERY = 12
-"""Frames from one search of the whole image to the next; in between people are followed."""
+"""Frames from one search of the whole image to the next; in between people are followed ..."""
+SEARCH_SECONDS = 0.4
+"""... or seconds, if they pass sooner: where frames are few, somebody may come and go within twelve of them."""
 FOLLOW_LOST = 6
 """Frames for which someone who was not found again is still looked for where they were."""
 MOST_PEOPLE = 20
@@ -116,8 +119,8 @@ def look_at(detector: Detector, image: Image, x: int, y: int, side: int) -> list
 def follow_people(detector: Detector, frames: Iterable[Frame], fps: float) -> Tracker:
     """Everybody in a clip, through time.
 
-    Every `SEARCH_EVERY` frames the whole image is searched; someone new, or found again, is then also followed back
-    in time through the frames since the last search, which are kept in memory.
+    Every `SEARCH_EVERY` frames or `SEARCH_SECONDS`, and in the last frame, the whole image is searched; someone new, or
+    found again, is then also followed back in time through the frames since the last search, which are kept in memory.
 
     Args:
         detector: finds the people.
@@ -129,16 +132,25 @@ def follow_people(detector: Detector, frames: Iterable[Frame], fps: float) -> Tr
     """
     tracker = Tracker(fps)
     recent: deque[Frame] = deque(maxlen=SEARCH_EVERY)
-    for frame in frames:
+    searched = (-SEARCH_EVERY, 0.0)
+    for frame, following in itertools.pairwise(itertools.chain(frames, [None])):
+        assert frame is not None
         people = [] if detector.finds_all else _follow(detector, tracker, frame)
-        searching = detector.finds_all or frame.index % SEARCH_EVERY == 0
+        searching = detector.finds_all or following is None or _is_due(frame, searched)
         if searching:
+            searched = (frame.index, frame.time_s)
             people = find_people(detector, frame.image, people)
         tracker.update(frame.index, suppress_duplicates(people)[:MOST_PEOPLE], begin=searching)
         if not detector.finds_all:
             _follow_back(detector, tracker, frame.index, recent)
             recent.append(frame)
     return tracker
+
+
+def _is_due(frame: Frame, searched: tuple[int, float]) -> bool:
+    """Whether a frame is to be searched, by number and time of the one that was searched last."""
+    index, time_s = searched
+    return frame.index - index >= SEARCH_EVERY or frame.time_s - time_s >= SEARCH_SECONDS - 1e-3
 
 
 def _follow(detector: Detector, tracker: Tracker, frame: Frame) -> list[Detection]:
