@@ -110,6 +110,7 @@ function openVideo(file) {
   $("film").src = URL.createObjectURL(file);
   $("film").dataset.name = file.name;
   $("moment").hidden = false;
+  document.body.classList.add("filmed");
   clear();
   say("Choose a moment of the video.");
 }
@@ -117,6 +118,7 @@ function openVideo(file) {
 function closeVideo() {
   if ($("film").src) URL.revokeObjectURL($("film").src);
   $("film").removeAttribute("src");
+  document.body.classList.remove("filmed");
   $("moment").hidden = true;
 }
 
@@ -157,6 +159,7 @@ $("example").addEventListener("click", () =>
   }),
 );
 $("lift-moment").addEventListener("click", () => guarded(liftMoment));
+$("another").addEventListener("click", clear);
 $("save").addEventListener("click", save);
 $("film").addEventListener("error", () => {
   if ($("film").src) guarded(async () => {
