@@ -26,7 +26,7 @@ def write_c3d(
 ) -> tuple[str, ...]:
     """Write the people of a clip as a C3D file, a point a joint; whole or not at all.
 
-    The axes are those of a world with z up (`nearfar.export.tracks.y_up`, with its +z now along -y). Coordinates are
+    The axes are those of a world with z up (`nearfar.viewing.clip.to_scene`, with its +z now along -y). Coordinates are
     stored as 32-bit floats.
 
     Args:

@@ -65,7 +65,8 @@ def write_pictures(poses: PoseSet, path: str | Path, *, media: str | Path) -> tu
         if (row := row_of.get(frame.index)) is None:
             continue
         with replacing(path.with_name(path.name % frame.index)) as temporary:
-            Image.fromarray(draw_frame(frame.image, clip, row)).save(temporary, quality=92)
+            picture = Image.fromarray(draw_frame(frame.image, clip, row))
+            picture.save(temporary, compress_level=3, quality=92)  # PNG: as small as at 6, in a third of the time
         written += 1
         if written == len(row_of):
             break

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 from nearfar.poses import PoseSet
+from nearfar.viewing.clip import to_scene
 
-__all__ = ["DEFAULT_FPS", "Track", "filled", "tracks", "y_up"]
+__all__ = ["DEFAULT_FPS", "Track", "filled", "tracks"]
 
 Array = npt.NDArray[Any]
 
@@ -50,15 +51,6 @@ class Track:
     def time(self) -> Array:
         """(T,) seconds from the first frame of the clip."""
         return np.asarray(self.start + np.arange(len(self.joints)) / self.fps)
-
-
-def y_up(joints: npt.ArrayLike, frame: str) -> Array:
-    """Points (..., 3) with y up, right-handed: (x, −y, −z) of a camera's axes, (x, z, −y) of the world's.
-
-    Camera axes point down with y; the camera is taken to be level. A person who faces the camera then faces +z.
-    """
-    p = np.asarray(joints, dtype=np.float64)
-    return np.asarray(p[..., [0, 2, 1]] * [1, 1, -1] if frame == "world" else p * [1, -1, -1])
 
 
 def tracks(poses: PoseSet, fps: float | None = None, person: int | None = None) -> list[Track]:
@@ -145,12 +137,12 @@ def _rate(times: list[Array]) -> float:
 
 def _placed(poses: PoseSet, rows: dict[int, Array]) -> tuple[Array, Array | None, list[tuple[int, str]]]:
     """(N, J, 3) joints, y up, mm, roots where they belong; where the camera is; and notes, each with its person."""
-    joints = y_up(poses.joints if poses.joints is not None else [], poses.frame)
+    joints = to_scene(poses.joints if poses.joints is not None else [], world=poses.frame == "world")
     if poses.frame == "world":
         return joints, None, []
     notes: list[tuple[int, str]] = []
     if poses.frame == "root":
-        root = None if poses.root_position is None else y_up(poses.root_position, "camera")
+        root = None if poses.root_position is None else to_scene(poses.root_position, world=False)
         for i, (person, there) in enumerate(rows.items()):
             if root is not None and np.isfinite(root[there]).any():
                 joints[there] += filled(root[there])[:, None]
