@@ -399,7 +399,9 @@ def test_the_answer_says_how_often_it_is_right(visit: Any) -> None:
         assert share > 99 if told.group(1) else abs(int(told.group(2)) - share) <= 1
         said.add(told.group(2))
     assert len(said) == 3
-    assert "motion capture" in page.locator("#answer .certainty").get_attribute("title")
+    page.locator("#answer .certainty").click()
+    assert "motion capture" in page.locator("#notes").inner_text()
+    page.keyboard.press("Escape")
     page.select_option("#joint-b", "0:3")
     pixels(page)
     assert "Between people no certainty is known." in page.locator("#answer").inner_text()

@@ -214,15 +214,17 @@ export class Viewer {
     const text = parts.map((part) => part.text).join(" ");
     if (text === this.answered) return;
     this.answered = text;
-    this.$("answer").replaceChildren(
-      ...parts.flatMap(({ text: words, kind, title }) => {
-        const part = document.createElement(kind === "strong" ? "strong" : "span");
-        if (kind && kind !== "strong") part.className = kind;
-        if (title) part.title = title;
-        part.textContent = words;
-        return [part, " "];
-      }),
-    );
+    this.$("answer").replaceChildren(...parts.flatMap((part) => [this.answerPart(part), " "]));
+  }
+
+  /** A piece of the answer; how sure it is opens what that means. */
+  answerPart({ text, kind, title }) {
+    const part = document.createElement({ strong: "strong", certainty: "button" }[kind] ?? "span");
+    if (kind && kind !== "strong") part.className = kind;
+    if (title) part.title = title;
+    if (kind === "certainty") part.addEventListener("click", () => this.$("help").showModal());
+    part.textContent = text;
+    return part;
   }
 
   // --- pointer and view ----------------------------------------------------------------------------------------------
