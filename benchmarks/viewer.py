@@ -46,6 +46,20 @@ PLAYED = """async (seconds) => {
 }"""
 """Milliseconds between one frame of the clip on the screen and the next."""
 
+SOUGHT = """async (frames) => {
+  const [viewer, slider, took] = [document.getElementById('viewer'), document.getElementById('slider'), []];
+  const video = document.getElementById('video');
+  for (const frame of frames) {
+    const start = performance.now();
+    slider.value = frame;
+    slider.dispatchEvent(new Event('input'));
+    while (viewer.dataset.frame !== String(frame) || video.seeking) await new Promise(requestAnimationFrame);
+    took.push(performance.now() - start);
+  }
+  return took;
+}"""
+"""Milliseconds until the frames asked for are shown."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -108,8 +122,11 @@ def main() -> None:
     poses = repeated(PoseSet.load(options.poses), frames, fps, rng)
     people = len(np.unique(poses.person))
     print(f"{frames} frames, {people} people, {poses.skeleton.num_joints} joints; load {os.getloadavg()[0]:.1f}")
-    print("| page | MB | processor time until it shows | memory | processor time a frame | gaps: median, 99 % |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| page | MB | processor time until it shows | memory of scripts | processor time a frame "
+        "| gaps: median, 99 % | jumps: median, longest |"
+    )
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         video, page_path = Path(folder) / "long.mp4", Path(folder) / "view.html"
         repeated_video(options.media, video, frames, fps)
@@ -143,9 +160,13 @@ def measured(page: Any, path: Path, seconds: float) -> list[str]:
     before = busy()
     gaps = np.array(page.evaluate(PLAYED, seconds))
     cost = 1000 * (busy() - before) / (len(gaps) + 1)
+    page.locator("#play").click()
+    last = int(page.locator("#slider").get_attribute("max"))
+    sought = page.evaluate(SOUGHT, np.random.default_rng(0).integers(last, size=25).tolist())
     page.context.close()
-    middle, late = np.percentile(gaps, [50, 99])
-    return [f"{loading:.1f} s", f"{heap:.0f} MB", f"{cost:.1f} ms", f"{middle:.0f}, {late:.0f} ms"]
+    played = "{:.0f}, {:.0f} ms".format(*np.percentile(gaps, [50, 99]))
+    jumped = f"{np.median(sought):.0f}, {max(sought):.0f} ms"
+    return [f"{loading:.1f} s", f"{heap:.0f} MB", f"{cost:.1f} ms", played, jumped]
 
 
 if __name__ == "__main__":
