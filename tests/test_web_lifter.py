@@ -382,6 +382,11 @@ def wrong_files(folder: Path) -> list[tuple[str, Path]]:
             "spot.json",
             json.dumps([{"image_id": 1, "keypoints": [300, 300, 0.9] * 3 + [0] * 42}]),
         ),
+        (
+            "person 4 is twice in one frame",
+            "twice.json",
+            json.dumps({"annotations": 2 * [{"track_id": 4, "keypoints": [1, 1, 2] * 17}]}),
+        ),
         ("20001 poses, more than the 20000", "many.json", json.dumps(many)),
         ("skeleton cat: this page lifts", "cat.json", json.dumps(own)),
         ("schema nearfar-poses-9, expected nearfar-poses-1", "new.json", '{"schema": "nearfar-poses-9"}'),

@@ -7,6 +7,7 @@ import { InputError } from "./errors.js";
 
 const KNOWN = "COCO keypoints (annotations or results), OpenPose's *_keypoints.json, and nearfar's JSON of poses";
 const MOST_POSES = 20000;
+const MOST_PLACES = 200000;
 
 /** The clip of files [{ name, text }]: one file, or several of OpenPose's, a frame each. */
 export function readKeypoints(files, site) {
@@ -15,7 +16,16 @@ export function readKeypoints(files, site) {
   const poses = clip.frames.reduce((sum, frame) => sum + frame.people.length, 0);
   if (!poses) throw new InputError(`${read[0].name}: nobody in it`);
   if (poses > MOST_POSES) throw new InputError(`${read[0].name}: ${poses} poses, more than the ${MOST_POSES} that this page lifts`);
+  const people = new Set(clip.frames.flatMap((frame) => frame.people.map(({ id }) => id))).size;
+  if (people * clip.frames.length > MOST_PLACES) throw new InputError(`${read[0].name}: ${people} different people in ${clip.frames.length} frames are too many for this page`);
   return clip;
+}
+
+/** Puts a person into a frame, numbered as said or else in order; nobody twice. */
+function enter(frame, id, where, rest) {
+  const person = { id: Number.isInteger(id) ? id : frame.people.length, ...rest };
+  if (frame.people.some((other) => other.id === person.id)) throw new InputError(`${where}: person ${person.id} is twice in one frame`);
+  frame.people.push(person);
 }
 
 function parsed(name, text) {
@@ -54,7 +64,7 @@ function skeletonOf(count, byCount, site, where) {
   throw new InputError(`${where}: ${count} joints; known are ${known.join(", ")}`);
 }
 
-function person(id, rows, joints, intrinsics = null) {
+function seen(rows, joints, intrinsics = null) {
   const points = new Float64Array(2 * joints).fill(NaN);
   const scores = new Float64Array(joints);
   rows.slice(0, joints).forEach(([x, y, score], joint) => {
@@ -62,7 +72,7 @@ function person(id, rows, joints, intrinsics = null) {
     points.set([x, y], 2 * joint);
     scores[joint] = Math.min(1, score);
   });
-  return { id, points, scores, intrinsics };
+  return { points, scores, intrinsics };
 }
 
 /** People of images, as frames in the order of the images; everybody on the skeleton of the first. */
@@ -74,9 +84,7 @@ function framed(name, entries, images, byCount, site) {
   for (const { image, rows, id, where } of entries) {
     if (rows.length !== entries[0].rows.length) throw new InputError(`${where}: ${rows.length} joints, but the first has ${entries[0].rows.length}`);
     if (!frames.has(image)) frames.set(image, { name: String(image), time: null, size: null, ...images.get(image), people: [] });
-    const { people } = frames.get(image);
-    people.push(person(id ?? people.length, rows, joints));
-    if (people.filter((other) => other.id === people.at(-1).id).length > 1) throw new InputError(`${where}: person ${id} is twice in one image`);
+    enter(frames.get(image), id, where, seen(rows, joints));
   }
   return { skeleton, frames: [...frames.values()].map((frame, index) => ({ ...frame, index })) };
 }
@@ -128,8 +136,8 @@ function ownPoses(name, data, site) {
     if (!Array.isArray(pose?.keypoints) || pose.keypoints.length !== joints) throw new InputError(`${where}: expected keypoints of ${joints} joints`);
     const rows = triples(pose.keypoints.flatMap((point, joint) => [point?.[0] ?? null, point?.[1] ?? null, pose.scores ? pose.scores[joint] : 1]), where);
     const key = JSON.stringify([pose.sequence, pose.frame_index ?? pose.time ?? i]);
-    if (!frames.has(key)) frames.set(key, { name: pose.sequence ?? name, index: frames.size, time: pose.time ?? null, size: pose.image_size ?? null, people: [] });
-    frames.get(key).people.push(person(pose.person ?? 0, rows, joints, pose.intrinsics ?? null));
+    if (!frames.has(key)) frames.set(key, { name: pose.sequence ?? name, index: frames.size, time: Number.isFinite(pose.time) ? pose.time : null, size: pose.image_size ?? null, people: [] });
+    enter(frames.get(key), pose.person, where, seen(rows, joints, pose.intrinsics ?? null));
   });
   return { skeleton, frames: [...frames.values()] };
 }
