@@ -24,8 +24,8 @@ from nearfar.annotation.projects.project import Project, init_project
 from nearfar.annotation.schema import Stage
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.app import create_app
-from nearfar.annotation.web.server import server_config
 from nearfar.poses import Category, PoseSet
+from nearfar.web.server import server_config
 
 SIZE = (300, 420)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -32,9 +32,9 @@ from nearfar.annotation.schema import Role
 from nearfar.annotation.sessions import Session
 from nearfar.annotation.web import charts
 from nearfar.annotation.web.app import create_app
-from nearfar.annotation.web.protection import Protection
-from nearfar.annotation.web.rates import Rate
 from nearfar.errors import InputError
+from nearfar.web.protection import Protection
+from nearfar.web.rates import Rate
 
 HOME = "http://localhost"
 OPEN_RATES = Protection(

@@ -21,7 +21,7 @@ from annotation_studio import (
 from sqlalchemy import select
 
 from nearfar.annotation import schema
-from nearfar.annotation.web.protection import cookie_name
+from nearfar.web.protection import cookie_name
 
 pytest.importorskip("fastapi")
 

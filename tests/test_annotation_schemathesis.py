@@ -12,8 +12,8 @@ from schemathesis.checks import CHECKS
 
 from nearfar.annotation.projects.project import Project
 from nearfar.annotation.web.app import create_app
-from nearfar.annotation.web.protection import Protection
-from nearfar.annotation.web.rates import Rate
+from nearfar.web.protection import Protection
+from nearfar.web.rates import Rate
 
 UNBOUNDED = Protection(session_rate=Rate(1e6, 1e6), address_rate=Rate(1e6, 1e6), sign_in_rate=Rate(1e6, 1e6))
 EXAMPLES = 12

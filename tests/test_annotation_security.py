@@ -24,11 +24,12 @@ from hypothesis import strategies as st
 from nearfar.annotation import people, sessions
 from nearfar.annotation.database import connect, migrate, with_retries
 from nearfar.annotation.people import Person
-from nearfar.annotation.web import server
-from nearfar.annotation.web.protection import Protection, protect
-from nearfar.annotation.web.rates import Buckets, Rate, network_of
+from nearfar.annotation.web.app import signs_in
 from nearfar.annotation.web.security import CurrentPerson, require, session_of, set_cookie
 from nearfar.errors import InputError
+from nearfar.web import server
+from nearfar.web.protection import Protection, protect
+from nearfar.web.rates import Buckets, Rate, network_of
 
 HOME = "http://localhost"
 HTTPS = "https://localhost"
@@ -39,7 +40,7 @@ def small_app(folder: Path, **protection: Any) -> FastAPI:
     migrate(engine)
     app = FastAPI()
     app.state.project = SimpleNamespace(engine=engine)
-    protect(app, Protection(**protection))
+    protect(app, Protection(**protection), signs_in=signs_in)
 
     @app.get("/open")
     def show_open(request: Request) -> dict[str, Any]:

@@ -31,8 +31,8 @@ from nearfar.annotation.projects.project import Project
 from nearfar.annotation.sessions import Session
 from nearfar.annotation.settings import Settings
 from nearfar.annotation.web.app import create_app
-from nearfar.annotation.web.protection import cookie_name
 from nearfar.annotation.web.texts import FOLDER, load_texts
+from nearfar.web.protection import cookie_name
 
 WEB = Path(nearfar.annotation.web.__file__).parent
 HOME = "http://localhost"

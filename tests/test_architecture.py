@@ -12,7 +12,8 @@ ORDER = (
     "errors", "skeleton", "skeleton_maps", "camera", "geometry", "files", "safe_pickle", "poses", "sequences",
     "smoothing", "resampling", "angles", "answer_noise", "labels", "matching", "tracking", "tables", "datasets", "consensus", "synthetic",
     "keypoint_noise", "presets", "lifting", "losses", "metrics", "evaluation", "sequence_evaluation",
-    "training", "media", "detection", "viewing", "export", "pipeline", "web_lifter", "study", "annotation", "reproduce", "cli",
+    "training", "media", "detection", "viewing", "export", "pipeline", "web_lifter", "study", "web", "annotation",
+    "serving", "reproduce", "cli",
 )  # fmt: skip
 
 EXCEPTIONS = {("poses", "viewing")}

@@ -14,8 +14,9 @@ from nearfar.annotation import schema
 from nearfar.annotation.audit import write_log
 from nearfar.annotation.people import check_name, create_person, find_person, get_person
 from nearfar.annotation.schema import Role
-from nearfar.annotation.sessions import DAY, Session, end_session, hash_token, new_token, start_session
+from nearfar.annotation.sessions import DAY, Session, end_session, start_session
 from nearfar.errors import InputError
+from nearfar.web.secrets import hash_token, new_token
 
 __all__ = ["Invitation", "Link", "invite", "link_for", "list_invitations", "look_up", "revoke", "sign_in"]
 

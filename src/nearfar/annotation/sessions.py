@@ -1,13 +1,10 @@
-"""Sessions: who is signed in.
+"""Sessions: who is signed in. The database keeps the hash of a session's token only (`nearfar.web.secrets`).
 
-Tokens are 256 random bits. The database keeps their SHA-256 only: who reads it cannot sign in with what it holds.
 All functions take a transaction (`database.with_retries`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, insert, select, update
@@ -15,8 +12,9 @@ from sqlalchemy import Connection, insert, select, update
 from nearfar.annotation import schema
 from nearfar.annotation.audit import write_log
 from nearfar.annotation.people import PERSON_COLUMNS, Person, get_person, person_of
+from nearfar.web.secrets import hash_token, new_token
 
-__all__ = ["Session", "end_session", "find_session", "hash_token", "new_token", "see_session", "start_session"]
+__all__ = ["Session", "end_session", "find_session", "see_session", "start_session"]
 
 DAY = 86400.0
 SESSION_DAYS = 30
@@ -24,9 +22,6 @@ IDLE_DAYS = 7
 
 SEEN_SECONDS = 600.0
 """How exactly the database knows when a session was used last: each request would be a write otherwise."""
-
-_TOKEN_BYTES = 32
-_LONGEST_TOKEN = 100
 
 
 @dataclass(frozen=True)
@@ -46,16 +41,6 @@ class Session:
     person: Person
     seen_at: float
     expires_at: float
-
-
-def hash_token(token: str) -> str:
-    """What the database keeps of a token: its SHA-256 in hexadecimal."""
-    return hashlib.sha256(token[:_LONGEST_TOKEN].encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def new_token() -> str:
-    """A secret that nobody guesses."""
-    return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
 def start_session(connection: Connection, person_id: int, now: float, *, visit_id: int | None = None) -> Session:

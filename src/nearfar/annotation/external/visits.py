@@ -26,9 +26,10 @@ from nearfar.annotation.queue.blocking import ban_reason
 from nearfar.annotation.queue.leasing import next_task
 from nearfar.annotation.queue.tasks import Task
 from nearfar.annotation.schema import Platform
-from nearfar.annotation.sessions import Session, hash_token, start_session
+from nearfar.annotation.sessions import Session, start_session
 from nearfar.annotation.settings import Settings
 from nearfar.errors import InputError
+from nearfar.web.secrets import hash_token
 
 __all__ = [
     "Arrival",

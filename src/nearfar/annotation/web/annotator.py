@@ -33,10 +33,11 @@ from nearfar.annotation.queue import (
     stage_after,
 )
 from nearfar.annotation.web.external import CurrentVisit, show_hand_in
-from nearfar.annotation.web.rendering import Pages, StaticFiles, page
+from nearfar.annotation.web.rendering import Pages, page
 from nearfar.annotation.web.security import CurrentSession, require
 from nearfar.annotation.web.showing import Showing, count_answers, has_open_test, last_result
 from nearfar.errors import InputError
+from nearfar.web.static_files import StaticFiles
 
 __all__ = ["router"]
 

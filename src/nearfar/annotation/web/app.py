@@ -17,18 +17,24 @@ from sqlalchemy import select
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from nearfar.annotation import schema
 from nearfar.annotation.projects.project import Project
 from nearfar.annotation.queue.upkeep import keep_up
-from nearfar.annotation.sessions import hash_token
 from nearfar.annotation.web import admin, annotator, external, sign_in
-from nearfar.annotation.web.protection import Protection, add_security_headers, protect, shown_token
-from nearfar.annotation.web.rendering import Pages, StaticFiles, page
-from nearfar.annotation.web.server import server_config
+from nearfar.annotation.web.rendering import STATIC, Pages, page
 from nearfar.annotation.web.texts import load_texts
+from nearfar.web.protection import Protection, add_security_headers, protect, shown_token
+from nearfar.web.rates import Buckets
+from nearfar.web.secrets import hash_token
+from nearfar.web.server import server_config
+from nearfar.web.static_files import StaticFiles
 
-__all__ = ["create_app", "serve"]
+__all__ = ["create_app", "serve", "signs_in"]
+
+ENTRANCES = ("/external/mturk", "/external/prolific")
+"""Pages that sign external workers in, by what stands in their addresses."""
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +62,7 @@ def create_app(project: Project, *, protection: Protection | None = None, langua
 
     app = FastAPI(title=project.title, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.project = project
-    app.state.pages = Pages(load_texts(language), StaticFiles.load(), project.title)
+    app.state.pages = Pages(load_texts(language), StaticFiles.load(STATIC), project.title)
     app.state.error_page = partial(_error_page, app.state.pages)
     for router in (sign_in.router, annotator.router, external.router, admin.router):
         app.include_router(router)
@@ -66,7 +72,9 @@ def create_app(project: Project, *, protection: Protection | None = None, langua
     for kind in (OperationalError, PoolTimeoutError):
         app.add_exception_handler(kind, _database_failed)
     app.add_exception_handler(Exception, _failed)
-    protect(app, protection or Protection())
+    protection = protection or Protection()
+    app.state.exports = Buckets(protection.export_rate)
+    protect(app, protection, signs_in=signs_in)
     return app
 
 
@@ -92,6 +100,12 @@ def serve(
     uvicorn.Server(
         server_config(create_app(project, protection=protection, language=language), host, port, **options)
     ).run()
+
+
+def signs_in(scope: Scope) -> bool:
+    """Whether a request tries to sign somebody in."""
+    path: str = scope["path"]
+    return path.startswith(ENTRANCES) or (scope["method"] == "POST" and path.startswith("/join"))
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -22,11 +22,11 @@ from nearfar.annotation.external.visits import SUBMIT_HOSTS, Arrival, Completion
 from nearfar.annotation.projects.crops import crop_jpeg, find_crop
 from nearfar.annotation.projects.project import Project
 from nearfar.annotation.schema import Platform
-from nearfar.annotation.web.protection import content_security_policy
 from nearfar.annotation.web.rendering import Pages, page
 from nearfar.annotation.web.security import CurrentSession
 from nearfar.annotation.web.showing import Showing
 from nearfar.errors import InputError
+from nearfar.web.protection import content_security_policy
 
 __all__ = ["CurrentVisit", "current_visit", "router", "show_hand_in"]
 

@@ -20,7 +20,7 @@ from nearfar.annotation.database import with_retries
 from nearfar.annotation.people import Person
 from nearfar.annotation.schema import Role
 from nearfar.annotation.sessions import Session
-from nearfar.annotation.web.protection import SAFE_METHODS, address_of, cookie_name, shown_token
+from nearfar.web.protection import SAFE_METHODS, address_of, cookie_name, shown_token
 
 __all__ = [
     "CurrentPerson",

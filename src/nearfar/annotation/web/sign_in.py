@@ -10,10 +10,10 @@ from fastapi.responses import RedirectResponse
 
 from nearfar.annotation import invitations, sessions
 from nearfar.annotation.database import with_retries
-from nearfar.annotation.web.protection import shown_token
 from nearfar.annotation.web.rendering import page
 from nearfar.annotation.web.security import CurrentSession, drop_cookie, engine_of, session_of, set_cookie
 from nearfar.errors import InputError
+from nearfar.web.protection import shown_token
 
 __all__ = ["router"]
 

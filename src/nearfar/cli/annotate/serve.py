@@ -46,7 +46,7 @@ class Serve(OfProject):
         """Print where, invite the first admin, serve."""
         from nearfar.annotation.projects.applying import apply_settings
         from nearfar.annotation.web.app import serve
-        from nearfar.annotation.web.protection import Protection
+        from nearfar.web.protection import Protection
 
         if (self.certificate is None) != (self.key is None):
             raise InputError("--certificate and --key go together")

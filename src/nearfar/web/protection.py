@@ -2,7 +2,7 @@
 
 From the outside in: who asks (behind trusted proxies), security headers, the host's name, how often, from which page,
 and the size and speed of the body. Bodies are read whole before a page is called, so that a slow client holds nothing
-but its connection.
+but its connection; pages that take long bodies may ask to read theirs on their own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, cookie_parser
 
-from nearfar.annotation.sessions import hash_token
-from nearfar.annotation.web.rates import Buckets, Rate, network_of
 from nearfar.errors import InputError
+from nearfar.web.rates import Buckets, Rate, network_of
+from nearfar.web.secrets import hash_token
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Protection", "add_security_headers", "content_security_policy", "protect", "shown_token"]
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-
-ENTRANCES = ("/external/mturk", "/external/prolific")
-"""Pages that sign external workers in, by what stands in their addresses."""
 
 SESSION_RATE = Rate(120, 15)
 ADDRESS_RATE = Rate(2000, 300)
@@ -72,13 +69,25 @@ class Protection:
                 raise InputError(f"trusted proxy: expected an address or a network, got {proxy!r}") from None
 
 
-def protect(app: FastAPI, protection: Protection) -> None:
-    """Put everything of this module around the pages of `app`."""
+def protect(
+    app: FastAPI,
+    protection: Protection,
+    *,
+    signs_in: Callable[[Scope], bool] = lambda _scope: False,
+    reads_body: Callable[[Scope], bool] = lambda _scope: False,
+) -> None:
+    """Put everything of this module around the pages of `app`.
+
+    Args:
+        app: the application; its ``state.guesses`` counts attempts to sign in.
+        protection: what is let through.
+        signs_in: whether a request tries to sign in.
+        reads_body: whether the page of a request reads its body on its own, and bounds it itself.
+    """
     app.state.guesses = Buckets(protection.sign_in_rate)
-    app.state.exports = Buckets(protection.export_rate)
-    app.add_middleware(Bodies, most=protection.body_bytes, seconds=protection.body_seconds)
+    app.add_middleware(Bodies, most=protection.body_bytes, seconds=protection.body_seconds, except_for=reads_body)
     app.add_middleware(SameOrigin)
-    app.add_middleware(Rates, protection=protection, guesses=app.state.guesses)
+    app.add_middleware(Rates, protection=protection, guesses=app.state.guesses, signs_in=signs_in)
     app.add_middleware(Hosts, hosts=protection.hosts)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Proxies, trusted=protection.trusted_proxies)
@@ -192,8 +201,11 @@ class Hosts:
 class Rates:
     """Refuse (429) who asks too often."""
 
-    def __init__(self, app: ASGIApp, protection: Protection, guesses: Buckets) -> None:
+    def __init__(
+        self, app: ASGIApp, protection: Protection, guesses: Buckets, signs_in: Callable[[Scope], bool]
+    ) -> None:
         self.app = app
+        self._signs_in = signs_in
         self._sessions = Buckets(protection.session_rate)
         self._addresses = Buckets(protection.address_rate)
         self._guesses = guesses
@@ -203,7 +215,7 @@ class Rates:
         if scope["type"] == "http":
             address = address_of(scope)
             wait = self._addresses.take(address)
-            if not wait and _signs_in(scope):
+            if not wait and self._signs_in(scope):
                 wait = self._guesses.take(address)
             token, _ = shown_token(Headers(scope=scope), scope["scheme"])
             if not wait and token and not scope["path"].startswith("/static/"):
@@ -242,14 +254,15 @@ class SameOrigin:
 class Bodies:
     """Read bodies whole, up to a size (413) and within a time (408)."""
 
-    def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, most: int, seconds: float, except_for: Callable[[Scope], bool]) -> None:
         self.app = app
+        self._except_for = except_for
         self._most = most
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the page a body that is there already."""
-        if scope["type"] != "http" or not _has_body(Headers(scope=scope)):
+        if scope["type"] != "http" or not _has_body(Headers(scope=scope)) or self._except_for(scope):
             await self.app(scope, receive, send)
             return
         claimed = Headers(scope=scope).get("content-length", "0")
@@ -288,11 +301,6 @@ class Bodies:
 def address_of(scope: Scope) -> str:
     """Who asks, as a key of rate limits."""
     return network_of(scope["client"][0]) if scope.get("client") else "unix"
-
-
-def _signs_in(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path.startswith(ENTRANCES) or (scope["method"] == "POST" and path.startswith("/join"))
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -20,14 +20,14 @@ CONNECTIONS = 1000
 
 
 def server_config(app: ASGIApp, host: str, port: int, **options: Any) -> uvicorn.Config:
-    """How the studio is served.
+    """How an application is served.
 
     Slow clients are cut off while they send headers (bodies: `protection.Bodies`), connections are bounded, and the log
     holds no query strings. Behind which proxies we are is for `protection.Proxies` to say, not for uvicorn, which
     believes everybody on this machine.
 
     Args:
-        app: the studio.
+        app: the application.
         host: address to listen on.
         port: port.
         **options: more of uvicorn's, such as ``ssl_certfile``.
