@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def detect_media(
     box: Sequence[float] | None = None,
     boxes: str | Path | None = None,
     remember: str | Path | None = None,
-    progress: bool = True,
+    progress: bool | Callable[[int, int | None], None] = True,
 ) -> PoseSet:
     """Find people in an image or a video and follow them through it.
 
@@ -56,7 +56,8 @@ def detect_media(
         boxes: a file of boxes, frame by frame (`nearfar.detection.load_boxes`): people are looked for in these only.
         remember: a file that keeps what the detector finds, as it finds it; what is there already is not looked for
             again (`nearfar.detection.RememberingDetector`).
-        progress: show a progress bar on stderr.
+        progress: show a progress bar on stderr; or a function that is told before each frame how many were looked at,
+            and how many there are, as far as the file says. What it raises ends the search.
 
     Returns:
         Keypoints (pixels) and scores on the detector's skeleton: one row for every decoded frame and person, all
@@ -134,12 +135,18 @@ def _tracks(detector: Detector, frames: Iterable[Frame], boxes: Boxes | None, fp
 
 
 def _noting(
-    frames: Iterator[Frame], seen: list[tuple[float, int, int]], total: int | None, progress: bool
+    frames: Iterator[Frame],
+    seen: list[tuple[float, int, int]],
+    total: int | None,
+    progress: bool | Callable[[int, int | None], None],
 ) -> Iterator[Frame]:
     """The frames as they come, noting time, width and height of each."""
     from tqdm import tqdm
 
-    for frame in tqdm(frames, desc="finding people", unit="frame", total=total, disable=not progress, leave=False):
+    shown = tqdm(frames, desc="finding people", unit="frame", total=total, disable=progress is not True, leave=False)
+    for frame in shown:
+        if callable(progress):
+            progress(len(seen), total)
         seen.append((frame.time_s, frame.image.shape[1], frame.image.shape[0]))
         yield frame
 

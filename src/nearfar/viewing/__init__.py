@@ -8,7 +8,7 @@ from nearfar.viewing.overlay import draw_overlay, write_overlay
 from nearfar.viewing.page_data import viewer_data, viewer_template
 from nearfar.viewing.pose_figure import pose_grid
 from nearfar.viewing.report import Code, Page, Picture, Section, Table, Text, write_report
-from nearfar.viewing.viewer import viewer_html, viewer_module, viewer_style, write_viewer
+from nearfar.viewing.viewer import viewer_html, viewer_module, viewer_sources, viewer_style, write_viewer
 
 __all__ = [
     "Code",
@@ -29,6 +29,7 @@ __all__ = [
     "viewer_data",
     "viewer_html",
     "viewer_module",
+    "viewer_sources",
     "viewer_style",
     "viewer_template",
     "write_overlay",

@@ -20,7 +20,7 @@ from nearfar.viewing.embed import embed_media
 from nearfar.viewing.page import content_hash, content_policy, fill, resource
 from nearfar.viewing.page_data import clip_data
 
-__all__ = ["viewer_html", "viewer_module", "viewer_style", "write_viewer"]
+__all__ = ["viewer_html", "viewer_module", "viewer_sources", "viewer_style", "write_viewer"]
 
 MODULES = (
     "ground.js", "data.js", "make.js", "orbit.js", "paint.js", "scene.js", "source.js", "player.js", "timeline.js",
@@ -73,7 +73,7 @@ def viewer_html(
     embedded = None if media is None else embed_media(media, clip.frame_index)
     heading = title if title is not None else "3D poses" if media is None else Path(media).name
     data = clip_data(clip, poses, name, compare, embedded)
-    script, style = _joined(*MODULES, "page.js"), resource("page.css") + viewer_style()
+    script, style = _page_script(), _page_style()
     return fill(
         resource("viewer.html"),
         {
@@ -88,6 +88,14 @@ def viewer_html(
     )
 
 
+def viewer_sources() -> tuple[str, str]:
+    """What the script and the style of `viewer_html` are called in a content security policy.
+
+    A page in a frame by ``srcdoc`` obeys its parent's policy, too, so the parent's must name them.
+    """
+    return content_hash(_page_script()), content_hash(_page_style())
+
+
 def viewer_module() -> str:
     """The viewer as one ES module for pages of your own; it exports ``showClip`` and ``clipData`` (docs/viewing.md)."""
     names = ", ".join(EXPORTS)
@@ -97,6 +105,14 @@ def viewer_module() -> str:
 def viewer_style() -> str:
     """The style sheet that goes with `viewer_module`; it touches nothing but the viewer."""
     return resource("viewer.css")
+
+
+def _page_script() -> str:
+    return _joined(*MODULES, "page.js")
+
+
+def _page_style() -> str:
+    return resource("page.css") + viewer_style()
 
 
 def _joined(*names: str) -> str:
