@@ -138,6 +138,30 @@ def test_straight_joints_do_not_make_the_twist_jump() -> None:
     assert steps.max() < true_steps.max() + 4
 
 
+def test_a_knee_bent_the_wrong_way_does_not_spin_the_thigh() -> None:
+    joints, rotations, armature = known_motion(1, frames=60)
+    knee, hip = (armature.names.index(f"left_{joint}") for joint in ("knee", "hip"))
+    bend = np.concatenate([np.linspace(60, 0, 25), np.full(10, -20.0), np.linspace(0, 60, 25)])
+    rotations[:, knee] = Rotation.from_euler("x", bend[:, None], degrees=True).as_matrix()
+    moved = np.empty_like(joints)
+    moved[:, armature.joints] = armature.forward(rotations, joints[:, HUMAN.root_index])[0]
+    rest = rest_pose(HUMAN, moved)
+    _, found = solve(HUMAN, moved, moved[:, HUMAN.root_index], rest, fixed_lengths(HUMAN, moved, rest), FPS)
+    assert degrees_apart(found[:, hip], rotations[:, hip]).max() < 30  # 180 if it did
+
+
+def test_without_a_spine_the_pelvis_is_interpolated() -> None:
+    """The line between the hips alone leaves open how far the pelvis is tipped."""
+    joints, rotations, armature = known_motion(3, frames=60)
+    joints[20:30, HUMAN.index("mid_spine")] = np.nan
+    rest = rest_pose(HUMAN, joints)
+    _, found = solve(HUMAN, joints, joints[:, HUMAN.root_index], rest, fixed_lengths(HUMAN, joints, rest), FPS)
+    ends = Rotation.from_matrix(found[[19, 30], 0])
+    expected = Slerp([19, 30], ends)(np.arange(20, 30)).as_matrix()
+    np.testing.assert_allclose(found[20:30, 0], expected, atol=1e-9)
+    assert degrees_apart(found[:, 0], rotations[:, 0]).max() < 15
+
+
 def test_gaps_are_interpolated_by_slerp_and_named() -> None:
     joints, _, _ = known_motion(2, frames=60)
     gone = joints.copy()

@@ -28,6 +28,7 @@ Array = npt.NDArray[Any]
 
 _SURE_BEND = np.sin(np.deg2rad(10))  # a hinge bent so far fixes the twist as firmly as its neighbours in time do
 _STIFFNESS_S = 0.1  # seconds over which the twist is carried where it is not sure
+_WIDE_S = 1.0  # the same, for telling which frames disagree with those around
 _TO_REST = 1e-3  # pull of twists towards none, where no frame is sure
 _COLLINEAR = 1e-4  # second singular value below which directions do not tell a rotation
 _OPEN = 0.01  # weight of what decides only where the paired limbs of a hub leave something open
@@ -114,7 +115,8 @@ def _twist(turn: Array, axis: Array, at_rest: Array, observed: Array, fps: float
         Σ w |z_t − e^{iθ_t}|² + k |z_t − z_{t−1}|² + m |z_t − 1|²,
 
     a tridiagonal system: sure angles stay, unsure ones follow their neighbours in time, and are none without any. The
-    nearer an angle is to half a turn, the less it weighs: a knee seen bent the wrong way must not spin the thigh.
+    nearer an angle is to half a turn, the less it weighs, and angles more than 90 degrees from what a stiffer solution
+    says of the frames around are left out: a knee seen bent the wrong way must not spin the thigh.
     """
     carried = turn @ at_rest
     flat = carried - np.sum(carried * axis, axis=-1, keepdims=True) * axis
@@ -123,12 +125,18 @@ def _twist(turn: Array, axis: Array, at_rest: Array, observed: Array, fps: float
     known = np.isfinite(angle)
     sure = np.linalg.norm(flat, axis=-1) * np.linalg.norm(np.where(known[:, None], reach, 0), axis=-1)
     weight = np.where(known, (sure / _SURE_BEND) ** 4 * np.cos(angle / 2) ** 2, 0)
-    stiff = (_STIFFNESS_S * fps) ** 2
-    links = np.full(len(angle), 2 * stiff)
+    target = np.exp(1j * np.where(known, angle, 0))
+    around = _smooth(target, weight, (_WIDE_S * fps) ** 2)
+    agrees = np.real(target * np.conj(around)) > 0
+    return np.asarray(np.angle(_smooth(target, np.where(agrees, weight, 0), (_STIFFNESS_S * fps) ** 2)))
+
+
+def _smooth(target: Array, weight: Array, stiff: float) -> Array:
+    """The z (T,) of `_twist`, for unit complex numbers (T,) e^{iθ} with weights w and a stiffness k."""
+    links = np.full(len(target), 2 * stiff)
     links[0] -= stiff
     links[-1] -= stiff
-    target = weight * np.exp(1j * np.where(known, angle, 0)) + _TO_REST
-    return np.asarray(np.angle(_tridiagonal(weight + _TO_REST + links, -stiff, target)))
+    return _tridiagonal(weight + _TO_REST + links, -stiff, weight * target + _TO_REST)
 
 
 def _tridiagonal(diagonal: Array, beside: float, right: Array) -> Array:
