@@ -152,7 +152,7 @@ def test_a_knee_bent_the_wrong_way_does_not_spin_the_thigh() -> None:
 
 def test_without_a_spine_the_pelvis_is_interpolated() -> None:
     """The line between the hips alone leaves open how far the pelvis is tipped."""
-    joints, rotations, armature = known_motion(3, frames=60)
+    joints, rotations, _ = known_motion(3, frames=60)
     joints[20:30, HUMAN.index("mid_spine")] = np.nan
     rest = rest_pose(HUMAN, joints)
     _, found = solve(HUMAN, joints, joints[:, HUMAN.root_index], rest, fixed_lengths(HUMAN, joints, rest), FPS)
