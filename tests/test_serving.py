@@ -285,6 +285,22 @@ def test_a_worker_that_hangs_or_dies(service: Running, ada: TestClient) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the system bounds a worker's memory on Linux only")
+def test_a_picture_that_needs_too_much_memory(tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe")
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (6300, 6300), (9, 9, 9)).save(buffer, "JPEG")
+    with running(tmp_path / "service", worker_mb=700) as small:
+        client = small.client(small.ada)
+        answer = client.post("/v1/images", params={"wait": 50}, content=buffer.getvalue())
+        assert answer.status_code == 413
+        assert "more than the 700 MB" in answer.json()["detail"]
+        assert client.post("/v1/keypoints", params=SIZE, content=KEYPOINTS).status_code == 200
+
+
+@pytest.mark.slow
 def test_kill_the_server_and_start_it_again(tmp_path: Path) -> None:
     pytest.importorskip("mediapipe")
     folder = tmp_path / "service"

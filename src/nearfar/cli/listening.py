@@ -19,6 +19,8 @@ def free_port(host: str, port: int) -> int:
     Raises:
         InputError: it is in use, or there is no such address here.
     """
+    if not 0 <= port < 1 << 16:  # some systems take 70000 for 4464
+        raise InputError(f"{host}:{port}: cannot listen there (ports are numbers up to 65535)")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
