@@ -13,9 +13,10 @@ import pytest
 from rectangles import Rectangles, scene
 
 from nearfar.detection import detect_media
-from nearfar.media import media_info, read_frames
+from nearfar.media import VideoWriter, media_info, read_frames
 from nearfar.poses import PoseSet
-from nearfar.viewing import viewer_html, write_overlay
+from nearfar.viewing import embed, viewer_html, write_overlay
+from nearfar.viewing.embed import embed_media
 
 av = pytest.importorskip("av")
 
@@ -103,3 +104,15 @@ def test_one_frame_and_none(tmp_path: Path) -> None:
     poses = detect_media(tmp_path / "one.mp4", Rectangles(), progress=False)
     assert len(poses) == 1
     np.testing.assert_allclose(poses.keypoints[0, 0], (85, 90), atol=2)
+
+
+@pytest.mark.parametrize("fps", [5, 30])
+def test_the_copy_of_a_long_clip_in_a_page_is_small(tmp_path: Path, fps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its frame rate; the ceiling is lowered here so that a few seconds are long."""
+    noise = np.random.default_rng(0).integers(0, 255, (60, 180, 320, 3), dtype=np.uint8)
+    with VideoWriter(tmp_path / "noise.mp4", fps=fps) as writer:
+        for image in noise:
+            writer.write(image)
+    whole = len(embed_media(tmp_path / "noise.mp4", np.arange(60)).data)
+    monkeypatch.setattr(embed, "MAX_VIDEO_BYTES", whole // 4)
+    assert len(embed_media(tmp_path / "noise.mp4", np.arange(60)).data) < 0.4 * whole

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.errors import InputError
+from nearfar.viewing.clip import DEFAULT_RATE
 
 __all__ = ["EmbeddedMedia", "embed_media"]
 
@@ -81,10 +82,11 @@ def _embed_video(path: str | Path, frame_index: npt.NDArray[Any]) -> EmbeddedMed
     import av
     from tqdm import tqdm
 
-    from nearfar.media import read_frames
+    from nearfar.media import media_info, read_frames
 
     wanted = {int(number) for number in frame_index}
     last = max(wanted)
+    seconds = (last - min(wanted) + 1) / (media_info(path).fps or DEFAULT_RATE)
     buffer = BytesIO()
     times: list[float] = []
     size: tuple[int, int] | None = None
@@ -97,7 +99,7 @@ def _embed_video(path: str | Path, frame_index: npt.NDArray[Any]) -> EmbeddedMed
                 continue
             if stream is None:
                 size = frame.image.shape[1], frame.image.shape[0]
-                stream = _stream(container, size, len(wanted))
+                stream = _stream(container, size, seconds)
             times.append(frame.time_s)
             picture = av.VideoFrame.from_ndarray(frame.image, format="rgb24").reformat(
                 stream.width, stream.height, "yuv420p", interpolation="AREA"
@@ -111,7 +113,9 @@ def _embed_video(path: str | Path, frame_index: npt.NDArray[Any]) -> EmbeddedMed
     return EmbeddedMedia("video", "video/mp4", buffer.getvalue(), size, np.array(times))
 
 
-def _stream(container: Any, size: tuple[int, int], frames: int) -> Any:
+def _stream(container: Any, size: tuple[int, int], seconds: float) -> Any:
+    # a ceiling on the rate keeps long clips small; short ones never reach it
+    rate = min(4_000_000, round(MAX_VIDEO_BYTES * 8 / max(seconds, 1)))
     width = min(size[0], MAX_WIDTH) // 2 * 2
     height = max(2, round(size[1] * width / size[0] / 2) * 2)
     stream = container.add_stream("libx264", rate=30)
@@ -123,8 +127,7 @@ def _stream(container: Any, size: tuple[int, int], frames: int) -> Any:
         "crf": "27",
         "g": str(GOP),
         "bf": "0",
-        # a ceiling on the rate keeps long clips small; short ones never reach it
-        "maxrate": str(min(4_000_000, MAX_VIDEO_BYTES * 8 * 30 // max(frames, 1))),
-        "bufsize": "4000000",
+        "maxrate": str(rate),
+        "bufsize": str(rate),
     }
     return stream
