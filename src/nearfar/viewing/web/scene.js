@@ -4,6 +4,8 @@ import { badge, begin, circle, mixed, rings } from "./paint.js";
 
 const LIMB_MM = 40;
 const PERSON_MM = 2150;
+const EYE_LEVEL = 0.4;
+const ABOVE_ROOT_MM = 1000;
 const GRID_MM = 500;
 const SMOOTHING = 12;
 const TRAIL = { frames: 300, step: 3 };
@@ -21,7 +23,7 @@ export class Scene {
     this.middle = middleOf(this.path);
     this.travels = extent(this.path, 0) + extent(this.path, 2) > 1200;
     this.follow = this.travels || everyone.length > 1 ? "all" : "none";
-    this.widest = {};
+    this.largest = {};
     this.screen = clip.sets.map(() => new Float64Array(4 * everyone.length * clip.joints.length));
     const shapes = everyone.length * (clip.limbs.length + clip.joints.length);
     this.shapes = { most: shapes, order: new Uint32Array(shapes * clip.sets.length), depth: new Float64Array(shapes * clip.sets.length) };
@@ -34,34 +36,40 @@ export class Scene {
     const one = this.paths[follow];
     const path = one ?? this.path;
     const [x, , z] = follow === "none" ? this.middle : path.subarray(3 * frame);
-    this.ground = follow === "none" || !clip.ground.below ? clip.ground.level : this.groundBelow(frame, one ? Number(follow) : null);
-    orbit.aim(x, this.ground + PERSON_MM * 0.4, z);
+    this.ground = this.groundBelow(frame);
+    orbit.aim(x, this.ground + PERSON_MM * EYE_LEVEL, z);
     orbit.size = PERSON_MM + (one ? 0 : this.spread());
   }
 
-  /** Height of the ground below a person in a frame, or below the lowest of all. */
-  groundBelow(frame, person) {
+  /** Height of the ground: of the clip, below the person followed in a frame, or below the lowest of all. */
+  groundBelow(frame) {
     const { ground, people } = this.clip;
-    if (person !== null) return ground.below[frame * people.length + person];
+    if (this.follow === "none" || !ground.below) return ground.level;
+    if (this.follow !== "all") return ground.below[frame * people.length + Number(this.follow)];
     let lowest = Infinity;
     for (let p = 0; p < people.length; p++) lowest = Math.min(lowest, ground.below[frame * people.length + p]);
     return lowest;
   }
 
-  /** How much wider than a person the picture must be, mm; the same for the whole clip, so that it does not pulse. */
+  /** How much larger than a person the picture must be, mm; the same for the whole clip, so that it does not pulse. */
   spread() {
-    const { clip, follow, widest, middle, path } = this;
-    if (!(follow in widest)) {
-      let reach = 0;
+    const { clip, follow, largest, middle, path } = this;
+    if (!(follow in largest)) {
+      let [reach, rise] = [0, 0];
       const at = [0, 0, 0];
-      for (let f = 0; f < clip.frames; f++)
-        for (let p = 0; p < clip.people.length; p++) {
-          const [x, z] = follow === "all" ? [path[3 * f], path[3 * f + 2]] : [middle[0], middle[2]];
-          if (clip.place(f, p, at)) reach = Math.max(reach, Math.hypot(at[0] - x, at[2] - z));
-        }
-      widest[follow] = Math.max(0, 2 * reach - 1000);
+      for (let f = 0; f < clip.frames; f++) {
+        const [x, , z] = follow === "all" ? path.subarray(3 * f) : middle;
+        const ground = this.groundBelow(f);
+        for (let p = 0; p < clip.people.length; p++)
+          if (clip.place(f, p, at)) {
+            reach = Math.max(reach, Math.hypot(at[0] - x, at[2] - z));
+            rise = Math.max(rise, at[1] - ground);
+          }
+      }
+      const top = rise + ABOVE_ROOT_MM - PERSON_MM * EYE_LEVEL; // above the middle of the picture
+      largest[follow] = Math.max(0, 2 * reach - 1000, 2 * top - PERSON_MM);
     }
-    return widest[follow];
+    return largest[follow];
   }
 
   /** Draw the sets that are not hidden: in one view, or in one each, side by side. */
