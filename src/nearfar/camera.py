@@ -20,6 +20,7 @@ __all__ = [
     "as_numbers",
     "assumed_intrinsics",
     "camera_to_world",
+    "check_field_of_view",
     "check_intrinsics",
     "distort_rays",
     "fit_translation",
@@ -65,6 +66,16 @@ def check_intrinsics(intrinsics: npt.ArrayLike) -> FloatArray:
     if (array[..., :2] <= 0).any():
         raise InputError(f"intrinsics: focal lengths must be positive, the smallest is {array[..., :2].min():g}")
     return array
+
+
+def check_field_of_view(degrees: float) -> None:
+    """Refuse what is no field of view.
+
+    Raises:
+        InputError: not an angle between 1 and 179 degrees.
+    """
+    if not 1 <= degrees <= 179:
+        raise InputError(f"field of view: expected 1 to 179 degrees, got {degrees:g}")
 
 
 def assumed_intrinsics(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +22,10 @@ import numpy.typing as npt
 from nearfar.errors import InputError
 from nearfar.files import check_file, replacing
 
-__all__ = ["Frame", "MediaInfo", "VideoWriter", "expand_inputs", "is_image", "is_video", "media_info", "read_frames"]
+__all__ = [
+    "Frame", "MediaInfo", "Metadata", "VideoWriter", "expand_inputs", "is_image", "is_video", "media_info",
+    "media_metadata", "read_frames",
+]  # fmt: skip
 
 Image = npt.NDArray[np.uint8]
 
@@ -69,6 +72,23 @@ class MediaInfo:
     frames: int | None
 
 
+@dataclass(frozen=True)
+class Metadata:
+    """What an image or a video says about how it was taken.
+
+    Attributes:
+        is_image: whether it is a still image.
+        width: pixels, as stored: before it is turned upright.
+        height: pixels, as stored.
+        values: an image's EXIF tags by name, or a video's metadata by key.
+    """
+
+    is_image: bool
+    width: int
+    height: int
+    values: Mapping[str, Any]
+
+
 def is_image(path: str | Path) -> bool:
     """Whether the name ends like that of a still image."""
     return Path(path).suffix.lower() in IMAGE_SUFFIXES
@@ -93,6 +113,25 @@ def media_info(path: str | Path) -> MediaInfo:
         fps, frames = _frame_rate(stream), _frame_count(container, stream)
     height, width = next(_decode(path)).image.shape[:2]
     return MediaInfo(path, width, height, fps, frames)
+
+
+def media_metadata(path: str | Path) -> Metadata:
+    """What an image or a video says about how it was taken, without decoding it.
+
+    Raises:
+        InputError: as `read_frames`.
+    """
+    path = _checked(path)
+    if not is_image(path):
+        with _open_video(path) as (container, stream):
+            return Metadata(False, stream.width, stream.height, {**container.metadata, **stream.metadata})
+    with _open_image(path) as file:
+        exif, tags = file.getexif(), _media_library("PIL.ExifTags")
+        named = {**exif, **exif.get_ifd(tags.IFD.Exif)}
+        # Pillow calls two of them otherwise than the standard does
+        names = tags.TAGS | {0xA002: "PixelXDimension", 0xA003: "PixelYDimension"}
+        width, height = file.size
+        return Metadata(True, width, height, {names[tag]: value for tag, value in named.items() if tag in names})
 
 
 def read_frames(path: str | Path) -> Iterator[Frame]:
@@ -161,20 +200,27 @@ def _media_library(name: str) -> ModuleType:
         raise InputError(f'reading and writing media needs {name}: pip install "nearfar[media]"') from None
 
 
-def _read_image(path: Path) -> Image:
-    pillow, image_ops = _media_library("PIL.Image"), _media_library("PIL.ImageOps")
+@contextmanager
+def _open_image(path: Path) -> Iterator[Any]:
+    pillow = _media_library("PIL.Image")
     try:
         with pillow.open(path) as file:
-            upright = image_ops.exif_transpose(file)
-            if upright.mode.startswith("I") or upright.mode == "F":  # 16 bit grey, which Pillow would clip to 8
-                grey = np.asarray(upright, np.float64)
-                scaled = np.clip(grey / (257.0 if upright.mode != "F" else 1.0), 0, 255).astype(np.uint8)
-                return np.repeat(scaled[..., None], 3, axis=-1)
-            return np.array(upright.convert("RGB"))
+            yield file
     except pillow.UnidentifiedImageError:
         raise InputError(f"{path}: not an image that can be read, or a damaged one") from None
     except (OSError, SyntaxError, ValueError, EOFError, pillow.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot read the image ({error})") from None
+
+
+def _read_image(path: Path) -> Image:
+    image_ops = _media_library("PIL.ImageOps")
+    with _open_image(path) as file:
+        upright = image_ops.exif_transpose(file)
+        if upright.mode.startswith("I") or upright.mode == "F":  # 16 bit grey, which Pillow would clip to 8
+            grey = np.asarray(upright, np.float64)
+            scaled = np.clip(grey / (257.0 if upright.mode != "F" else 1.0), 0, 255).astype(np.uint8)
+            return np.repeat(scaled[..., None], 3, axis=-1)
+        return np.array(upright.convert("RGB"))
 
 
 @contextmanager

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import numpy.typing as npt
 
-from nearfar.camera import check_intrinsics
 from nearfar.detection import Detector, detect_media
+from nearfar.intrinsics import Focal, choose_intrinsics
 from nearfar.lifting import Lifter, default_weights, load
-from nearfar.poses import PoseSet, with_intrinsics
+from nearfar.poses import PoseSet
 from nearfar.resampling import fill_gaps
 from nearfar.smoothing import Smoother, smooth_poses
 
@@ -29,6 +28,8 @@ def lift_media(
     boxes: str | Path | None = None,
     remember: str | Path | None = None,
     intrinsics: npt.ArrayLike | None = None,
+    focal: str | Focal | None = None,
+    field_of_view: float | None = None,
     causal: bool = False,
     progress: bool = True,
 ) -> PoseSet:
@@ -43,7 +44,10 @@ def lift_media(
         box: (x0, y0, x1, y1) pixels: give the person who overlaps this box best instead.
         boxes: a file of boxes, frame by frame, in which people are looked for (`nearfar.detection.load_boxes`).
         remember: a file that keeps what the detector finds, so that it need not be found again.
-        intrinsics: (4,) fx, fy, cx, cy in pixels; without them a field of view is assumed.
+        intrinsics: (4,) fx, fy, cx, cy in pixels.
+        focal: or a focal length: "1400" (pixels) or "28mm" (35 mm equivalent).
+        field_of_view: or degrees along the longer side of the image. Without any of the three the file is asked, and a
+            field of view assumed where it does not say.
         causal: a frame of a video is lifted from itself and those before it, as in live use.
         progress: show a progress bar on stderr.
 
@@ -59,8 +63,7 @@ def lift_media(
     found = detect_media(
         path, detector, people=people, person=person, box=box, boxes=boxes, remember=remember, progress=progress
     )
-    if intrinsics is not None:
-        found = with_intrinsics(found, check_intrinsics(np.asarray(intrinsics)))
+    found = choose_intrinsics(found, intrinsics=intrinsics, focal=focal, field_of_view=field_of_view, media=path)
     used = load(default_weights(found)) if used is None else used
     return used.lift_poses(found, causal=causal)
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.camera import assumed_intrinsics
+from nearfar.camera import assumed_intrinsics, check_field_of_view
 from nearfar.errors import InputError
 from nearfar.files import open_npz, write_npz
 from nearfar.skeleton import Skeleton, mirror
@@ -301,8 +301,7 @@ def with_field_of_view(poses: PoseSet, degrees: float) -> PoseSet:
     Raises:
         InputError: not an angle between 1 and 179 degrees, or neither image size nor intrinsics.
     """
-    if not 1 <= degrees <= 179:
-        raise InputError(f"field of view: expected 1 to 179 degrees, got {degrees}")
+    check_field_of_view(degrees)
     size = poses.image_size
     if size is None and poses.intrinsics is not None:
         size = 2 * np.asarray(poses.intrinsics[:, 2:])

@@ -53,6 +53,14 @@ class Lift:
     """Clips: give poses.npz this even frame rate."""
     intrinsics: tuple[float, float, float, float] | None = None
     """fx fy cx cy in pixels, where they are known."""
+    focal: str | None = None
+    """Or the focal length: 1400 (pixels), or 28mm (the 35 mm equivalent)."""
+    fov: float | None = None
+    """Or the field of view along the longer side of the image, in degrees."""
+    height: tuple[float, ...] = ()
+    """How tall the people are, in metres, in order of their numbers: scales each of them, and their way."""
+    level: bool = False
+    """Estimate the camera's tilt and the floor from people who stand, and give the poses with z up, the floor at 0."""
     skeleton: str | None = None
     """Skeleton of the keypoints, where their file does not say."""
     image_size: str | None = None
@@ -72,10 +80,14 @@ class Lift:
 
     def run(self) -> None:
         """Lift every input; go on after a bad one among several, and fail at the end."""
+        from nearfar.intrinsics import check_camera
         from nearfar.lifting import load
         from nearfar.media import expand_inputs, is_image, is_video
+        from nearfar.stature import check_heights
 
         self._check()
+        check_camera(self.intrinsics, self.focal, self.fov)
+        check_heights(self.height)
         lifter = None if self.weights is None else load(self.weights)
         path = Path(self.input)
         one_file = path.is_file() and not (is_image(path) or is_video(path))
@@ -179,10 +191,10 @@ class Lift:
         """Lift, then write pictures first and poses.npz last: it marks an input as finished."""
         import numpy as np
 
+        from nearfar.intrinsics import choose_intrinsics
         from nearfar.lifting import default_weights, load
         from nearfar.media import is_image
         from nearfar.pipeline import refine
-        from nearfar.poses import with_intrinsics
         from nearfar.resampling import resample
         from nearfar.sequences import clips
         from nearfar.smoothing import smoother_of
@@ -191,12 +203,14 @@ class Lift:
         refining = {"--smooth": self.smooth, "--bridge-gaps": self.bridge_gaps, "--fps": self.fps}
         if not clips(found, self.input_fps):
             self._refuse("clips", {flag: value is not None for flag, value in refining.items()})
-        if self.intrinsics is not None:
-            found = with_intrinsics(found, np.array(self.intrinsics))
+        found = choose_intrinsics(
+            found, intrinsics=self.intrinsics, focal=self.focal, field_of_view=self.fov, media=media
+        )
         used = load(default_weights(found)) if lifter is None else lifter
         started = time.perf_counter()
         raw = used.lift_poses(found, causal=self.causal, fps=self.input_fps)
         lifting_s = time.perf_counter() - started
+        raw = self._in_metres(raw, used)
         smoother = None if self.smooth is None else smoother_of(self.smooth)
         lifted = refine(raw, smoother, longest_gap=self.bridge_gaps, fps=self.input_fps)
         if media is not None and self.overlay:
@@ -218,8 +232,25 @@ class Lift:
         print(f"{out}: {there} of {len(lifted)} poses lifted ({persons} people){spent}, lifting {lifting_s:.3f} s")
         if self.view and sequences > 1:
             print(f"{sequences} clips or images: nearfar view {out / 'poses.npz'} --sequence NAME shows one of them")
-        if str(lifted.provenance["intrinsics"]).startswith("assumed"):
-            print(f"camera {lifted.provenance['intrinsics']}; --intrinsics takes known ones")
+        is_assumed = str(lifted.provenance["intrinsics"]).startswith("assumed")
+        hint = "; --focal, --fov or --intrinsics take a known one, and distances with it" if is_assumed else ""
+        print(f"camera {lifted.provenance['intrinsics']}{hint}")
+
+    def _in_metres(self, lifted: PoseSet, lifter: Lifter) -> PoseSet:
+        """The poses as tall, and as level, as was asked for."""
+        from nearfar.level import estimate_level, with_level
+        from nearfar.lifting import load
+        from nearfar.stature import with_statures
+
+        if self.height:
+            # The package's own weights learned from the same people; only "default" names their limbs.
+            card = lifter.card if self.weights is not None else load("default").card
+            lifted = with_statures(lifted, self.height, card.get("mean_limb_lengths"))
+        if not self.level:
+            return lifted
+        level = estimate_level(lifted)
+        print(level)
+        return with_level(lifted, level)
 
 
 def main(argv: list[str]) -> None:
