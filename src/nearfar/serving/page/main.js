@@ -11,6 +11,7 @@ const WORDS = {
 let limits = {};
 let current = null; // the job that is sent or watched: { controller, id }
 let shownJob = null;
+let listings = 0;
 
 async function start() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
@@ -162,7 +163,9 @@ async function save(name) {
 
 async function listEarlier() {
   if (!signedIn()) return;
+  const mine = ++listings;
   const { jobs } = await (await call("GET", "/v1/jobs?limit=8")).json();
+  if (mine !== listings) return; // a later list is asked for, or there already
   const rows = jobs.map((job) => {
     const row = document.createElement("li");
     const said = document.createElement("span");
