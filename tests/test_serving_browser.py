@@ -142,7 +142,8 @@ def test_a_video_by_keyboard_with_progress(
     shot(page, "service-phone-progress")
     page.locator("#result-name").filter(has_text="walk.mp4: 2 people, 24 poses").wait_for(timeout=120_000)
     assert not page.locator("#work").is_visible()
-    page.get_by_role("button", name="Delete walk.mp4").click()
+    page.frame_locator("#viewer").locator("#scene").wait_for()  # the page has settled
+    page.get_by_role("button", name="Delete walk.mp4").press("Enter")
     page.get_by_role("button", name="Delete walk.mp4").wait_for(state="detached")
     assert not page.locator("#result").is_visible()
     assert not complaints
