@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 VIDEO ?=
 
-.PHONY: demo test check docs oracle setup clean
+.PHONY: demo test check docs oracle blender setup clean
 
 setup: $(VENV)/.ready
 
@@ -29,6 +29,15 @@ test: setup
 oracle: setup
 	$(BIN)/python -m pip install --quiet --group oracle
 
+# Blender as a Python module (Python 3.11), which BVH and GLB files are checked with: 1 GB, and a numpy of its own.
+blender: $(VENV)-blender/.ready
+
+$(VENV)-blender/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-blender
+	$(VENV)-blender/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-blender/bin/python -m pip install --quiet --group blender
+	touch $@
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -38,4 +47,4 @@ docs: setup
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) demo docs/_build
+	rm -rf $(VENV) $(VENV)-blender demo docs/_build
