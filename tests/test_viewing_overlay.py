@@ -15,6 +15,7 @@ from nearfar.poses import PoseSet
 from nearfar.skeleton import get_skeleton, skeleton_names
 from nearfar.viewing import draw_overlay, write_overlay
 from nearfar.viewing.clip import clip_of, to_scene
+from nearfar.viewing.overlay import draw_frame
 from nearfar.viewing.style import joint_sides, limb_sides
 
 GREY = np.full((360, 640, 3), 128, np.uint8)
@@ -70,6 +71,14 @@ def test_several_people_are_told_apart() -> None:
     assert np.abs(first - second).sum() > 100
     unlabelled = draw_overlay(GREY, poses.keypoints, None, samples.SKELETON, line_width=5, labels=["", ""])
     assert (drawn != unlabelled).any(), "people carry their numbers"
+
+
+def test_people_carry_the_numbers_of_their_poses() -> None:
+    poses = samples.clip(1, people=2)
+    poses = dataclasses.replace(poses, person=np.array([3, 8]))
+    named = draw_overlay(GREY, poses.keypoints, poses.scores, samples.SKELETON, labels=["3", "8"])
+    assert np.array_equal(draw_frame(GREY, clip_of(poses), 0, inset=False), named)
+    assert (draw_frame(GREY, clip_of(poses), 0) != named).any(), "and the panel is there"
 
 
 @settings(max_examples=25, deadline=None)

@@ -50,7 +50,7 @@ def draw_overlay(
         keypoints: (P, J, 2) pixels, or (J, 2) for one person; NaN joints are left out.
         scores: (P, J) or (J,) detection scores in 0..1: the lower, the fainter; None draws everything solid.
         skeleton: skeleton of the J joints.
-        labels: P names written above the heads; by default 1, 2, ... when there are several people.
+        labels: P names written above the heads; by default 0, 1, ... when there are several people.
         line_width: pixels; by default from the image's size.
 
     Returns:
@@ -63,7 +63,7 @@ def draw_overlay(
     points, opacity = _checked_people(keypoints, scores, skeleton)
     width = line_width or max(2.0, np.hypot(*frame.shape[:2]) / 380)
     if labels is None and len(points) > 1:
-        labels = [str(i + 1) for i in range(len(points))]
+        labels = [str(i) for i in range(len(points))]
     out = frame.copy()
     for i, (person, alpha) in enumerate(zip(points, opacity, strict=True)):
         seen = np.isfinite(person).all(axis=1)
@@ -122,11 +122,11 @@ def draw_frame(image: npt.NDArray[np.uint8], clip: Clip, row: int, *, inset: boo
     """Draw everybody in frame number `row` of a clip with keypoints, and the panel with their 3D poses."""
     if clip.keypoints is None:
         raise InputError("overlay: the poses have no 2D keypoints to draw")
-    labels = [str(i + 1) for i in range(len(clip.person))] if len(clip.person) > 1 else None
+    labels = [str(number) for number in clip.person] if len(clip.person) > 1 else None
     scores = None if clip.scores is None else clip.scores[row]
     out = draw_overlay(image, clip.keypoints[row], scores, clip.skeleton, labels=labels)
     if inset and clip.scene is not None:
-        _draw_inset(out, clip.scene[row], clip.roots[row], clip.skeleton)
+        _draw_inset(out, clip.scene[row], clip.roots[row], clip.skeleton, labels)
     return out
 
 
@@ -223,7 +223,9 @@ def _tag(draw: PillowDraw.ImageDraw, at: tuple[float, float], text: str, colour:
     draw.text((x, y), text, font=font, anchor="mm", fill=_rgba(colour, 1))
 
 
-def _draw_inset(image: npt.NDArray[np.uint8], scene: Array, roots: Array, skeleton: Skeleton) -> None:
+def _draw_inset(
+    image: npt.NDArray[np.uint8], scene: Array, roots: Array, skeleton: Skeleton, labels: Sequence[str] | None
+) -> None:
     """Draw up to three people in 3D, turned about the vertical, in a panel at the corner with most room."""
     from PIL import Image, ImageDraw
 
@@ -252,8 +254,8 @@ def _draw_inset(image: npt.NDArray[np.uint8], scene: Array, roots: Array, skelet
         opacity = np.isfinite(points).all(axis=1).astype(np.float64)
         colour = PEOPLE[i % len(PEOPLE)]
         _strokes(draw, points, opacity, skeleton, colour, line, depth)
-        if len(scene) > 1:
-            _tag(draw, (centre[0] - 0.38 * card[0] * SUPERSAMPLE, size[1] * 0.1), str(i + 1), colour, line)
+        if labels:
+            _tag(draw, (centre[0] - 0.38 * card[0] * SUPERSAMPLE, size[1] * 0.1), labels[i], colour, line)
     image[y0:y1, x0:x1] = np.asarray(canvas.reduce(SUPERSAMPLE))[: y1 - y0, : x1 - x0]
 
 
