@@ -1,7 +1,7 @@
 """What people tell about the camera: its tilt, its field of view, and what a stated height mends (docs/lifting.md).
 
     python benchmarks/cmu_tilt.py --benchmark BENCHMARK_FOLDER/val.npz --mocap MOCAP.npz --out tilt.npz
-    python benchmarks/camera.py --benchmark BENCHMARK_FOLDER/val.npz --tilt tilt.npz
+    python benchmarks/camera.py --benchmark BENCHMARK_FOLDER/val.npz --tilt tilt.npz [--every 10]
 
 Prints Markdown tables. A clip is one camera's view of a trial of the CMU benchmark.
 """
@@ -41,15 +41,20 @@ class Arguments:
     """Rotations of its cameras, as benchmarks/cmu_tilt.py writes them."""
     noise: float = 5.0
     """px, standard deviation of noise on the keypoints."""
+    every: int = 1
+    """Take every n-th trial only, with all its cameras: a quick look."""
 
 
 def main(arguments: Arguments) -> None:
     """Measure and print."""
     truth = load_benchmark(arguments.benchmark)
+    rotations = load_rotations(arguments.tilt, len(truth))
+    rows = np.flatnonzero(_trials(truth) % arguments.every == 0)
+    truth, rotations = truth.select(rows), rotations[rows]
     rng = np.random.default_rng(0)
     noise = arguments.noise * rng.normal(size=np.shape(truth.keypoints))
     poses = dataclasses.replace(truth, keypoints=np.asarray(truth.keypoints + noise, np.float32), joints=None)
-    up = load_rotations(arguments.tilt, len(truth))[:, :, 2]
+    up = rotations[:, :, 2]
     video, single = load("default-video"), load("default")
     assumed = with_field_of_view(poses, 55.0)
     print(f"{arguments.benchmark.name}, {arguments.noise:g} px of noise\n\n## Tilt, degrees between the verticals\n")
@@ -68,6 +73,14 @@ def main(arguments: Arguments) -> None:
     print("\n## Focal length, mean |log(estimated / true)|\n")
     print("| from | error | correlation |\n|---|---|---|")
     _focal_rows(poses, truth, single)
+
+
+def _trials(poses: PoseSet) -> Array:
+    """(N,) number of the trial that each row is of, whichever camera saw it."""
+    if poses.sequence is None:
+        raise InputError("camera: expected a file of the benchmark, which names trials and cameras")
+    names = np.array([name.rpartition(" camera ")[0] for name in poses.sequence.names])
+    return np.unique(names[poses.sequence.codes], return_inverse=True)[1]
 
 
 def _clips(poses: PoseSet) -> Iterator[Array]:
@@ -119,21 +132,22 @@ def _focal_rows(poses: PoseSet, truth: PoseSet, lifter: Lifter) -> None:
     offsets = np.asarray(poses.keypoints) - np.asarray(poses.keypoints)[:, [poses.skeleton.root_index]]
     size = np.log([np.median(np.sqrt(np.square(offsets[rows]).sum(-1).mean(-1))) for rows in clips])
     constant = np.median(true)
+    trial = _trials(truth)[[rows[0] for rows in clips]]
     rows = {
         "the median of all clips": np.full(len(clips), constant),
         "limbs likest to the mean person's": focal[cost.argmin(axis=1)],
         "the same, drawn to the median": focal[(cost + 0.02 * (focal - constant) ** 2).argmin(axis=1)],
-        "size in the image alone, regressed": _held_out(size[:, None], true),
-        "size, and limbs at all fields of view, regressed": _held_out(np.column_stack([size, cost]), true),
+        "size in the image alone, regressed": _held_out(size[:, None], true, trial),
+        "size, and limbs at all fields of view, regressed": _held_out(np.column_stack([size, cost]), true, trial),
     }
     for name, found in rows.items():
         correlation = "" if np.ptp(found) == 0 else f"{np.corrcoef(found, true)[0, 1]:.2f}"
         print(f"| {name} | {np.mean(np.abs(found - true)):.3f} | {correlation} |")
 
 
-def _held_out(features: Array, values: Array) -> Array:
-    """Linear regression, each clip predicted from the other four fifths; the cameras of a trial stay together."""
-    x, fold = np.column_stack([features, np.ones(len(features))]), np.arange(len(values)) // 4 % 5
+def _held_out(features: Array, values: Array, trial: Array) -> Array:
+    """Linear regression, each clip predicted from four fifths of the trials, its own not among them."""
+    x, fold = np.column_stack([features, np.ones(len(features))]), trial % 5
     found = np.zeros(len(values))
     for part in range(5):
         rest = fold != part
