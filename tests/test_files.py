@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -31,6 +33,26 @@ def write_half(path, error):
     with replacing(path) as temporary:
         temporary.write_text("half")
         raise error
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    """Of this machine's processes that are gone; not of those that live, nor of other machines."""
+    write = "import sys, time; from nearfar.files import replacing; from pathlib import Path\n"
+    write += "with replacing(Path(sys.argv[1])) as t: t.write_text('half'); print(t.name, flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", write, str(tmp_path / "clip.mp4")]
+    dead, alive = (subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2))
+    try:
+        left, kept = dead.stdout.readline().strip(), alive.stdout.readline().strip()
+        dead.kill()
+        dead.communicate()
+        elsewhere = left.replace(left.split(".")[2][:8], "0" * 8)
+        (tmp_path / elsewhere).touch()
+        assert left in os.listdir(tmp_path)
+        write_text(tmp_path / "a.txt", "whole")
+        assert sorted(os.listdir(tmp_path)) == sorted([kept, elsewhere, "a.txt"])
+    finally:
+        alive.kill()
+        alive.communicate()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import platform
+import re
 import stat
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -46,10 +49,17 @@ _UNSUSPECTED = 256 << 20
 _MOST_RATIO = 100
 """Archives that claim to unpack to more than `_UNSUSPECTED` bytes and so many times their size are not believed."""
 
+_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
+"""Of this machine or container: processes of others cannot be asked after."""
+_PARTIAL = re.compile(rf"\..*\.{_MACHINE}-(\d+)-[0-9a-f]{{8}}\.partial(\..*)?", re.DOTALL)
+"""Names of `replacing`'s temporary files on this machine, with the process that writes them."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and is removed when it does not.
+
+    What a process left behind that was killed, the next one to write into the folder removes.
 
     Raises:
         InputError: the file cannot be written (no such folder, no permission, disk full).
@@ -57,9 +67,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if not path.name:
         raise InputError("no file name was given to write to")
-    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_MACHINE}-{os.getpid()}-{uuid4().hex[:8]}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path.parent.absolute())
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -69,6 +80,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where the folder is no folder, there is nothing to remove either
             temporary.unlink()
+
+
+@lru_cache(maxsize=256)
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what `replacing` left in a folder when its process was killed; looked for once a folder and process."""
+    if os.name == "nt":  # asking after a process (signal 0) would end it there
+        return
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            if (found := _PARTIAL.fullmatch(entry.name)) and not _is_running(int(found[1])):
+                with suppress(OSError):
+                    entry.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:
