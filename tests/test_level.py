@@ -74,6 +74,14 @@ def test_somebody_on_a_roof_stands_above_the_floor() -> None:
     assert "person 1 stands 2.0" in str(level)
 
 
+def test_the_floor_of_a_crowd() -> None:
+    """None of twelve people is a tenth of all."""
+    poses, _ = walkers(camera(5, 0), 1600.0, people=12, frames=10)
+    level = estimate_level(poses)
+    assert level.centre[2] == pytest.approx(1600 - 70, abs=250)
+    assert len(level.stands) == 12
+
+
 def test_no_level_without_people_who_stand() -> None:
     poses, _ = walkers(camera(10, 0), 1600.0)
     seated = poses.joints.copy()

@@ -131,7 +131,8 @@ def estimate_level(poses: PoseSet) -> Level:
     lowest = _lowest(standing, up) @ up
     own = {int(person): lowest[who[is_upright] == person] for person in np.unique(who[is_upright])}
     floors = {person: float(np.median(heights)) for person, heights in own.items()}
-    floor = min(floors[person] for person, heights in own.items() if len(heights) >= LEAST_SHARE * count)
+    often = LEAST_SHARE * max(map(len, own.values()))  # who is seldom seen says little
+    floor = min(floors[person] for person, heights in own.items() if len(heights) >= often)
     stands = {person: height - floor for person, height in floors.items()}
     return Level(np.stack([np.cross(y, up), y, up], axis=1), np.array([0.0, 0.0, -floor]), count, stands)
 
