@@ -14,6 +14,7 @@ from nearfar.level import estimate_level, with_level
 from nearfar.poses import PoseSet
 from nearfar.skeleton import get_skeleton
 from nearfar.stature import statures, with_statures
+from nearfar.viewing import viewer_data
 
 H36M = get_skeleton("h36m17")
 STANDING = np.array(
@@ -59,6 +60,7 @@ def test_tilt_and_floor(tilt: float, roll: float) -> None:
     assert np.abs(levelled.joints - world + [0, 0, 70]).max() < 300  # two degrees at six metres
     back = world_to_camera(levelled.joints, level.rotation, level.centre)
     np.testing.assert_allclose(back, poses.joints, atol=0.01)
+    assert any("floor are estimated" in note for note in viewer_data(levelled)["notes"])
     said = levelled.provenance["level"]
     assert said["upright_poses"] == len(poses)
     assert said["tilt_degrees"] == pytest.approx(level.tilt, abs=0.01)

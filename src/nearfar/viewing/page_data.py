@@ -146,6 +146,8 @@ def _notes(clip: Clip, poses: PoseSet) -> list[str]:
         )
         if not clip.placed:
             notes.append("Where people stand is unknown: each is drawn around their own root.")
+    if "level" in poses.provenance:
+        notes.append("The camera's tilt and the floor are estimated from people who stand.")
     if "intrinsics" in poses.provenance:
         notes.append(f"Intrinsics: {poses.provenance['intrinsics']}.")
     if clip.scores is not None:
