@@ -227,7 +227,7 @@ def test_keypoints_of_several_images(folder: Path, tmp_path: Path, capsys) -> No
     assert not (tmp_path / "out" / "view.html").exists()
     lifted = tmp_path / "out" / "poses.npz"
     assert main(["view", str(lifted), "--sequence", "b.jpg", "--out", str(tmp_path / "b.html")]) == 0
-    assert "no sequence 'c.jpg'; it has a.jpg, b.jpg" in fails(capsys, "view", lifted, "--sequence", "c.jpg")
+    assert "no sequence 'c.jpg'; there is a.jpg, b.jpg" in fails(capsys, "view", lifted, "--sequence", "c.jpg")
     beside = ["--compare", str(folder / "poses.npz"), "--sequence", "b.jpg"]
     assert "no sequence 'b.jpg'" in fails(capsys, "view", lifted, *beside)
 

@@ -79,15 +79,10 @@ class Angles:
         print(f"{self.out}: {len(angles)} angles of {len(poses)} poses, degrees")
 
     def _chosen(self) -> PoseSet:
-        from nearfar.datasets import load_poses
-        from nearfar.export import select
+        from nearfar.cli.inputs import poses_of
         from nearfar.smoothing import SavitzkyGolay, smooth_poses
 
-        poses = load_poses(self.poses)
-        try:
-            poses = select(poses, sequence=self.sequence, person=self.person)
-        except InputError as error:
-            raise InputError(f"{self.poses}: {error}") from None
+        poses = poses_of(self.poses, sequence=self.sequence, person=self.person)
         if not len(poses):
             raise InputError(f"{self.poses}: there are no poses in it")
         if self.skeleton is not None:

@@ -30,21 +30,15 @@ class Export:
     """Bring the poses to this skeleton first."""
     fps: float | None = None
     """Frames a second of motion files, instead of the clip's own."""
-
     media: Path | None = None
     """The image or video that the poses were found in, for videos and pictures."""
 
     def run(self) -> None:
         """Load, choose, write."""
-        from nearfar.datasets import load_poses
-        from nearfar.errors import InputError
-        from nearfar.export import export, select
+        from nearfar.cli.inputs import poses_of
+        from nearfar.export import export
 
-        poses = load_poses(self.poses)
-        try:
-            poses = select(poses, sequence=self.sequence)
-        except InputError as error:
-            raise InputError(f"{self.poses}: {error}") from None
+        poses = poses_of(self.poses, sequence=self.sequence)
         if self.skeleton is not None:
             poses = poses.remap(self.skeleton)
         written = export(poses, self.out, self.format, person=self.person, fps=self.fps, media=self.media)

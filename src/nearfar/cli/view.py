@@ -9,7 +9,6 @@ from typing import Annotated
 import tyro
 
 from nearfar.errors import InputError
-from nearfar.poses import PoseSet
 
 
 @dataclass(frozen=True)
@@ -31,26 +30,17 @@ class View:
 
     def run(self) -> None:
         """Load, write."""
-        from nearfar.datasets import load_poses
+        from nearfar.cli.inputs import poses_of
         from nearfar.viewing import write_viewer
 
         files = [self.poses] if self.compare is None else [self.poses, self.compare]
-        poses, *others = [self._of_sequence(load_poses(file), file) for file in files]
+        poses, *others = [poses_of(file, sequence=self.sequence) for file in files]
         name, *names = _names(files)
         compare = dict(zip(names, others, strict=True))
         if self.media is not None and "resampled_hz" in poses.provenance:
             raise InputError(f"{self.poses}: resampled, so its frames are not those of --media; take poses_raw.npz")
         write_viewer(poses, self.out, media=self.media, compare=compare, title=self.title, name=name)
         print(self.out)
-
-    def _of_sequence(self, poses: PoseSet, file: Path) -> PoseSet:
-        if self.sequence is None:
-            return poses
-        names = () if poses.sequence is None else poses.sequence.names
-        if poses.sequence is None or self.sequence not in names:
-            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            raise InputError(f"{file}: no sequence {self.sequence!r}; it has {shown or 'none'}")
-        return poses.select(poses.sequence.codes == names.index(self.sequence))
 
 
 def _names(files: list[Path]) -> list[str]:
