@@ -15,6 +15,10 @@ import torch
 
 from nearfar import PoseSet, RelativeLabels, get_skeleton, load, synthetic_poses
 from nearfar.cli import COMMANDS, main
+from nearfar.cli.angles import Angles
+from nearfar.cli.export import Export
+from nearfar.cli.lift import Lift
+from nearfar.cli.merge import Merge
 from nearfar.cli.view import View
 from nearfar.lifting import Lifter
 from nearfar.lifting.network import build_network
@@ -52,6 +56,18 @@ def test_every_command_has_help_and_is_documented(command: str, capsys: pytest.C
     assert main([command, "--help"]) == 0
     assert "usage: nearfar " + command in capsys.readouterr().out
     assert f"`nearfar {command}`" in (DOCS / "commands.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("lift", Lift), ("view", View), ("export", Export), ("angles", Angles), ("merge", Merge)],
+)
+def test_every_option_is_documented(command: str, options: type) -> None:
+    section = (DOCS / "commands.md").read_text("utf-8").split(f"\n## `nearfar {command} ")[1].split("\n## ")[0]
+    for option in dataclasses.fields(options):
+        flag = f"--{'no-' if option.default is True else ''}{option.name.replace('_', '-')}"
+        wanted = f"`{option.name.upper()}`" if "Positional" in str(option.type) else f"`{flag}"
+        assert wanted in section, wanted
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,9 +262,6 @@ def test_view_compares_two_results(folder: Path, tmp_path: Path, capsys) -> None
     one.select(slice(0, 1)).save(tmp_path / "c.npz")
     dataclasses.replace(one.select(slice(1, 2)), frame_index=np.array([99999])).save(tmp_path / "d.npz")
     assert "no frame in common" in fails(capsys, "view", tmp_path / "c.npz", "--compare", tmp_path / "d.npz")
-    section = (DOCS / "commands.md").read_text("utf-8").split("\n## `nearfar view")[1].split("\n## ")[0]
-    for option in dataclasses.fields(View):
-        assert f"`--{option.name}" in section or option.name.upper() in section, option.name
 
 
 def test_flags_that_mean_nothing_are_refused(folder: Path, tmp_path: Path, capsys) -> None:
