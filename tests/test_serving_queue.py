@@ -179,6 +179,16 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
         dataclasses.replace(LIMITS, worker_mb=0)
 
 
+def test_results_of_something_else_are_left_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "results" / "thesis" / "figures.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("years of work")
+    with pytest.raises(InputError, match="holds results of something else"):
+        Store(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    assert kept.read_text() == "years of work"
+
+
 # Tokens
 
 

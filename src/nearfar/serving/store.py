@@ -72,18 +72,21 @@ class Store:
         self.folder = Path(folder)
         self._lock = threading.RLock()
         self._held: IO[bytes] | None = None
+        file = self.folder / "service.db"
+        # What is no job's is deleted from these when a server starts: never from folders that somebody else made.
+        foreign = [part.name for part in (self.inputs, self.results) if part.exists() and not file.exists()]
+        if foreign:
+            raise InputError(f"{folder}: holds {' and '.join(foreign)} of something else; choose another folder")
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for part in (self.inputs, self.results):
-                part.mkdir(exist_ok=True, mode=0o700)
-            self._database = sqlite3.connect(
-                self.folder / "service.db", timeout=20, isolation_level=None, check_same_thread=False
-            )
+            self._database = sqlite3.connect(file, timeout=20, isolation_level=None, check_same_thread=False)
             self._database.row_factory = sqlite3.Row
             self._database.execute("PRAGMA journal_mode = WAL")
             # A job that was taken must survive a power cut: every transaction waits for the disk.
             self._database.execute("PRAGMA synchronous = FULL")
             self._migrate()
+            for part in (self.inputs, self.results):
+                part.mkdir(exist_ok=True, mode=0o700)
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"{folder}: cannot be used as the service's folder ({error})") from None
 
