@@ -426,6 +426,21 @@ def test_slow_clients_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     app.state.project.engine.dispose()
 
 
+def test_a_body_that_was_answered_already_cannot_go_on_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.5)
+    app = small_app(tmp_path)
+    with served(app) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"POST /size HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+        with pytest.raises(ConnectionError):
+            for _ in range(100):
+                connection.sendall(b"x")
+                time.sleep(0.1)
+    app.state.project.engine.dispose()
+
+
 def test_chunked_bodies_are_measured(tmp_path: Path) -> None:
     app = small_app(tmp_path, body_bytes=1000)
     head = b"POST /size HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -67,7 +67,7 @@ class WithoutQuery(logging.Filter):
 
 
 class ImpatientProtocol(H11Protocol):
-    """HTTP/1.1 that gives clients `HEADER_SECONDS` for the headers of a request."""
+    """HTTP/1.1 that gives clients `HEADER_SECONDS` for the headers of a request, and for a body nobody reads any more."""
 
     _waiting: asyncio.TimerHandle | None = None
 
@@ -77,9 +77,11 @@ class ImpatientProtocol(H11Protocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Stop waiting once the headers are complete; begin again with the next request."""
+        """Stop waiting once the headers are complete; begin again with the next request, or once it was answered."""
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        # Answered before its body came (no token, another host): else a client could go on with it for ever.
+        unread = self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
+        if self.conn.their_state is not h11.IDLE and not unread:
             self._stop()
         elif self._waiting is None:
             self._wait()
