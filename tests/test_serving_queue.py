@@ -132,6 +132,16 @@ def test_cancelled_and_deleted_jobs_are_not_wanted(store: Store) -> None:
     assert not store.input_of(other, ".json").exists()
 
 
+def test_what_was_sent_is_removed_with_a_job_that_is_cancelled_while_it_waits(store: Store) -> None:
+    first, second = add(store), add(store)
+    claimed = jobs.claim(store, 101.0)
+    assert claimed is not None
+    waits = ({first.id, second.id} - {claimed.id}).pop()
+    for id_ in (waits, claimed.id):
+        assert jobs.cancel(store, "ada", id_, 102.0).state == "cancelled"  # type: ignore[union-attr]
+    assert [path.name for path in store.inputs.iterdir()] == [f"{claimed.id}.json"]  # its worker reads it still
+
+
 def test_what_was_cut_off_waits_again_and_nothing_else_is_left(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         job = add(store)

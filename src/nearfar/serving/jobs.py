@@ -210,12 +210,13 @@ def put_back(store: Store, job: Job, now: float) -> bool:
 
 def cancel(store: Store, owner: str, id_: str, now: float) -> Job | None:
     """Cancel a job that is not finished; one that is stays as it is. None where there is no such job."""
+    query = "UPDATE job SET state = 'cancelled', finished_at = ? WHERE id = ? AND owner = ? AND state = ? RETURNING *"
     with store.transaction() as database:
-        database.execute(
-            "UPDATE job SET state = 'cancelled', finished_at = ? "
-            "WHERE id = ? AND owner = ? AND state IN ('queued', 'running')",
-            (now, id_, owner),
-        )
+        waited = database.execute(query, (now, id_, owner, "queued")).fetchone()
+        if waited is None:
+            database.execute(query, (now, id_, owner, "running"))
+    if waited is not None:  # what a worker has is removed once it lets go of it
+        store.input_of(id_, waited["suffix"]).unlink(missing_ok=True)
     return find_job(store, owner, id_)
 
 
