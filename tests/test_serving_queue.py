@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -197,6 +198,18 @@ def test_results_of_something_else_are_left_alone(tmp_path: Path) -> None:
         Store(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
     assert kept.read_text() == "years of work"
+
+
+def test_a_full_disk_is_named_and_spoils_nothing(store: Store) -> None:
+    with store.reading() as database:
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        add(store, digest="d" * 100_000)
+    assert jobs.list_jobs(store, "ada", 10) == []
+    with store.reading() as database:
+        database.execute("PRAGMA max_page_count = 1000000")
+    assert jobs.find_job(store, "ada", add(store).id) is not None
 
 
 # Tokens
