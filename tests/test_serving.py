@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -256,6 +257,20 @@ def test_too_large_and_too_fast(waiting: Running, tmp_path: Path) -> None:
         guesses = [few.client(address="10.0.0.9").post("/v1/sessions", json={"secret": f"g{i}"}) for i in range(4)]
         assert [answer.status_code for answer in guesses] == [401] * 3 + [429]
     assert "https://poses.example.org" not in default_protection().hosts
+
+
+def test_a_disk_that_fills_up_while_a_file_comes_in(waiting: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    ada = waiting.client(waiting.ada)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        answer = ada.post("/v1/keypoints", content=coco())
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the disk is full")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert not list(waiting.service.store.inputs.iterdir())
+    assert ada.post("/v1/keypoints", params={"wait": 0}, content=coco()).status_code == 202
 
 
 # What goes wrong

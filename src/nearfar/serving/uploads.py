@@ -6,6 +6,7 @@ Nothing is decoded here: that is for a worker.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ async def receive(request: Request, store: Store, kind: Kind, limits: Limits) ->
     """Write the body of a request to the store's folder of inputs.
 
     Raises:
-        HTTPException: 413 too long, 408 too slow, 415 another kind of file, 422 empty, 400 cut off.
+        HTTPException: 413 too long, 408 too slow, 415 another kind of file, 422 empty, 400 cut off, 503 the disk is
+            full.
     """
     most = int(1e6 * {"image": limits.image_mb, "video": limits.video_mb, "keypoints": limits.keypoints_mb}[kind])
     closing = {"Connection": "close"}
@@ -105,6 +107,8 @@ async def receive(request: Request, store: Store, kind: Kind, limits: Limits) ->
             ) from None
         if isinstance(error, ClientDisconnect):
             raise HTTPException(400, "the file was cut off", closing) from None
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise HTTPException(503, "the disk is full", closing | {"Retry-After": "60"}) from None
         raise
     return Upload(path, suffix, digest)
 
