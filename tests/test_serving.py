@@ -118,6 +118,8 @@ def test_a_request_sent_twice_is_one_job(ada: TestClient) -> None:
     second = ada.post("/v1/keypoints", params=SIZE, content=KEYPOINTS, headers=headers)
     assert first.headers["location"] == second.headers["location"]
     assert first.content == second.content
+    unwaited = ada.post("/v1/keypoints", params=SIZE | {"wait": 0}, content=KEYPOINTS, headers=headers)
+    assert (unwaited.status_code, unwaited.json()["state"]) == (202, "done")  # never the poses, however quick
     other = ada.post("/v1/keypoints", params=SIZE, content=coco(), headers=headers)
     assert other.status_code == 422
     assert "Idempotency-Key" in other.json()["detail"]

@@ -68,7 +68,10 @@ JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["0f3c2d5e8a914b7
 Name = Annotated[str, Query(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", description="what the file is called")]
 People = Annotated[int, Query(ge=1, le=100, description="how many people at most: those found in most frames")]
 Wait = Annotated[
-    float, Query(ge=0, le=LONGEST_WAIT, description="seconds to wait for the poses; after them the answer is the job")
+    float,
+    Query(
+        ge=0, le=LONGEST_WAIT, description="seconds to wait for the poses; after them, and for 0, the answer is the job"
+    ),
 ]
 Intrinsics = Annotated[
     str | None,
@@ -311,7 +314,7 @@ async def _lift(
     settled = await service.settled(owner, job.id, wait)
     if settled is None or settled.state == "cancelled":
         raise HTTPException(410, "the job was cancelled")
-    if not settled.finished:
+    if not settled.finished or wait == 0:  # who does not wait gets one kind of answer, however quick the worker is
         return await run_in_threadpool(_accepted, service, settled)
     response = await run_in_threadpool(_made, service, owner, job.id, POSES, "application/json")
     response.headers["Location"] = f"/v1/jobs/{job.id}"
