@@ -434,10 +434,14 @@ def test_a_body_that_was_answered_already_cannot_go_on_for_ever(
     with served(app) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"POST /size HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 400")
-        with pytest.raises(ConnectionError):
+
+        def go_on() -> None:
             for _ in range(100):
                 connection.sendall(b"x")
                 time.sleep(0.1)
+
+        with pytest.raises(ConnectionError):
+            go_on()
     app.state.project.engine.dispose()
 
 

@@ -67,7 +67,7 @@ class WithoutQuery(logging.Filter):
 
 
 class ImpatientProtocol(H11Protocol):
-    """HTTP/1.1 that gives clients `HEADER_SECONDS` for the headers of a request, and for a body nobody reads any more."""
+    """HTTP/1.1 that gives clients `HEADER_SECONDS` for the headers of a request, and for a body that nobody reads."""
 
     _waiting: asyncio.TimerHandle | None = None
 
