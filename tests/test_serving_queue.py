@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import sqlite3
 import stat
@@ -186,8 +185,6 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "service.db").write_text("not a database, but long enough to be taken for one" * 100)
     with pytest.raises(InputError, match="cannot be used as the service's folder"):
         Store(tmp_path)
-    with pytest.raises(InputError, match="more than 0"):
-        dataclasses.replace(LIMITS, worker_mb=0)
 
 
 def test_results_of_something_else_are_left_alone(tmp_path: Path) -> None:

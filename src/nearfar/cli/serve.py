@@ -60,6 +60,7 @@ class Serve:
 
         if self.workers < 1:
             raise InputError(f"--workers: expected 1 or more, got {self.workers}")
+        self.limits.check()
         options: dict[str, Any] = certificate_options(self.certificate, self.key)
         protection = default_protection(host_names(self.host, self.public_url), self.trusted_proxy)
         port = free_port(self.host, self.port)

@@ -50,8 +50,13 @@ class Limits:
     keep_hours: float = 24.0
     free_mb: float = 500.0
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse limits that let nothing through.
+
+        Raises:
+            InputError: a limit that is not a positive, finite number.
+        """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if not 0 < value < float("inf"):
-                raise InputError(f"{field.name.replace('_', '-')}: expected more than 0, got {value}")
+                raise InputError(f"--{field.name.replace('_', '-')}: expected a number above 0, got {value:g}")
