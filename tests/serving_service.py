@@ -64,8 +64,8 @@ def running(folder: Path, *, work: bool = True, protection: Protection = UNBOUND
 
 @contextlib.contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    """The application behind uvicorn; its address."""
-    server = uvicorn.Server(server_config(app, "127.0.0.1", 0, log_level="warning"))
+    """The application behind uvicorn; its address. The service goes on after it: the module's other tests need it."""
+    server = uvicorn.Server(server_config(app, "127.0.0.1", 0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until = time.monotonic() + 30
