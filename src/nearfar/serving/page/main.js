@@ -40,7 +40,7 @@ async function enter() {
     : "";
   if (inside) {
     at("people").max = limits.people;
-    await listEarlier();
+    await listEarlier().catch(fail);
   } else {
     at("secret").focus();
   }
@@ -72,23 +72,28 @@ async function lift(file) {
     const onProgress = (share) => tell(share < 1 ? `Sending ${file.name}` : `${file.name} was sent`, share < 1 ? share : null);
     let job = await send(`/v1/${kind}?${query}`, file, { onProgress, signal });
     mine.id = job.id;
+    await listEarlier();
     while (job.state === "queued" || job.state === "running") {
       tellJob(job);
       const wait = job.state === "queued" || job.kind !== "video" ? 2 : 0.5;
       if (wait < 1) await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
       job = await (await call("GET", `/v1/jobs/${job.id}${wait < 1 ? "" : `?wait=${wait}`}`, { signal })).json();
     }
-    await showResult(job, true);
+    await listEarlier();
+    await showResult(job, { signal, ready: () => leave(mine) });
   } catch (error) {
     if (error.name !== "AbortError") fail(error);
   } finally {
-    if (current === mine) {
-      current = null;
-      show("work", false);
-    }
+    leave(mine);
     at("file").value = "";
-    listEarlier();
+    await listEarlier().catch(fail);
   }
+}
+
+function leave(mine) {
+  if (current !== mine) return;
+  current = null;
+  show("work", false);
 }
 
 function tellJob(job) {
@@ -121,20 +126,22 @@ function fail(error) {
   if (!known) throw error;
 }
 
-async function showResult(job, focus = false) {
+// `ready` is called in the same turn in which the result is shown: nothing moves under the mouse after it.
+async function showResult(job, { signal, ready = () => {} } = {}) {
   if (job.state === "failed") {
     say(job.error.detail);
     return;
   }
   if (job.state !== "done") return;
   const { people, lifted, files } = job.result;
+  const page = "view.html" in files ? await (await call("GET", `/v1/jobs/${job.id}/view.html`, { signal })).text() : null;
   shownJob = job;
   at("result-name").textContent = `${job.name}: ${people} ${people === 1 ? "person" : "people"}, ${lifted} ${lifted === 1 ? "pose" : "poses"}`;
   for (const button of document.querySelectorAll("[data-file]")) button.hidden = !(button.dataset.file in files);
-  const page = "view.html" in files ? await (await call("GET", `/v1/jobs/${job.id}/view.html`)).text() : null;
+  ready();
   show("result", true);
   stage(page);
-  if (focus) at("result-name").focus();
+  at("result-name").focus();
 }
 
 // The viewer's page holds what a stranger sent: it runs in a sandbox, without our origin. Each gets a frame of its own,
@@ -166,27 +173,42 @@ async function listEarlier() {
   const mine = ++listings;
   const { jobs } = await (await call("GET", "/v1/jobs?limit=8")).json();
   if (mine !== listings) return; // a later list is asked for, or there already
-  const rows = jobs.map((job) => {
-    const row = document.createElement("li");
-    const said = document.createElement("span");
-    const state = document.createElement("small");
-    state.textContent = ` ${WORDS[job.state]}`;
-    said.append(job.name, state);
-    row.append(said);
-    if (job.state === "done" || job.state === "failed") {
-      row.append(button("Show", `Show ${job.name}`, async () => { say(""); await showResult(job, true); }));
-    }
-    row.append(button("Delete", `Delete ${job.name}`, () => remove(job)));
-    return row;
-  });
-  at("jobs").replaceChildren(...rows);
+  const rows = jobs.map(rowOf);
+  for (const row of [...at("jobs").children]) if (!rows.includes(row)) row.remove();
+  rows.forEach((row, i) => { if (at("jobs").children[i] !== row) at("jobs").insertBefore(row, at("jobs").children[i] ?? null); });
   show("earlier", rows.length > 0);
 }
 
-async function remove(job) {
-  await call("DELETE", `/v1/jobs/${job.id}`);
-  if (shownJob?.id === job.id) show("result", false);
+// A job keeps its row, and its buttons, as long as it is listed: a click ends on the button that it began on.
+function rowOf(job) {
+  const row = at(`job-${job.id}`) ?? newRow(job);
+  row.querySelector("small").textContent = ` ${WORDS[job.state]}`;
+  if ((job.state === "done" || job.state === "failed") && row.childElementCount < 3) {
+    row.lastChild.before(button("Show", `Show ${job.name}`, async () => { say(""); await showResult(job); }));
+  }
+  return row;
+}
+
+function newRow(job) {
+  const row = document.createElement("li");
+  row.id = `job-${job.id}`;
+  const said = document.createElement("span");
+  said.append(job.name, document.createElement("small"));
+  row.append(said, button("Delete", `Delete ${job.name}`, () => remove(job)));
+  return row;
+}
+
+async function remove({ id }) {
+  if (current?.id === id) current.controller.abort();
+  await call("DELETE", `/v1/jobs/${id}`);
+  if (shownJob?.id === id) {
+    show("result", false);
+    stage(null);
+  }
+  const row = at(`job-${id}`);
+  const beside = row?.nextElementSibling ?? row?.previousElementSibling;
   await listEarlier();
+  if (document.activeElement === document.body) (beside?.lastElementChild ?? at("file")).focus();
 }
 
 function button(text, label, work) {
@@ -220,7 +242,7 @@ at("cancel").addEventListener("click", async () => {
   const stopped = current;
   stopped?.controller.abort();
   if (stopped?.id) await call("POST", `/v1/jobs/${stopped.id}/cancel`).catch(fail);
-  await listEarlier();
+  await listEarlier().catch(fail);
 });
 for (const one of document.querySelectorAll("[data-file]")) one.addEventListener("click", () => save(one.dataset.file).catch(fail));
 for (const name of ["dragover", "dragleave", "drop"]) {
