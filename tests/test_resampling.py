@@ -115,6 +115,13 @@ def test_people_of_a_sequence_keep_step() -> None:
     np.testing.assert_array_equal(second.frame_index, np.round(second.time * 20))
 
 
+def test_a_short_stay_between_two_moments_gives_no_row() -> None:
+    frame = np.concatenate([np.arange(3), np.arange(40, 43), np.arange(80, 83), np.arange(150, 210)])
+    new = resample(moving(frame / 30, frame=frame), 0.2)  # every five seconds
+    np.testing.assert_array_equal(new.frame_index, [0, 1])
+    np.testing.assert_allclose(new.joints, moving(np.array([0.0, 5.0])).joints, atol=1e-6)
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), 1e9])
 def test_rates_that_cannot_be(rate: float) -> None:
     with pytest.raises(InputError, match="rate"):

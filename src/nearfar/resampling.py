@@ -76,7 +76,8 @@ def resample(poses: PoseSet, rate: float, *, longest: float = 0.0, fps: float = 
 
     A moment at which there was a frame has that frame's numbers. A joint that is missing in one of the frames around
     a moment is missing there, unless its own gap is no longer than `longest`. Moments are multiples of 1/rate from the
-    first of the whole sequence, so that people in one sequence keep step. Rows in no clip are left out.
+    first of the whole sequence, so that people in one sequence keep step. Rows in no clip are left out, and so are clips
+    in which no moment lies.
 
     Args:
         poses: poses that say when they were (`time`, or `frame_index` counted at `fps`).
@@ -112,7 +113,7 @@ def _resampled(poses: PoseSet, clip: Clip, when: Array, rate: float, longest: fl
     start = float(when[sequence == sequence[clip.rows[0]]].min())
     slack = 1e-6
     first = math.ceil((own[0] - start) * rate - slack)
-    number = np.arange(first, max(first, math.floor((own[-1] - start) * rate + slack)) + 1)
+    number = np.arange(first, math.floor((own[-1] - start) * rate + slack) + 1)
     moments = np.clip(start + number / rate, own[0], own[-1])
     after = np.searchsorted(own, moments).clip(1, len(own) - 1)
     nearest = clip.rows[np.where(moments - own[after - 1] < own[after] - moments, after - 1, after)]
