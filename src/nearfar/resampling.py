@@ -76,8 +76,8 @@ def resample(poses: PoseSet, rate: float, *, longest: float = 0.0, fps: float = 
 
     A moment at which there was a frame has that frame's numbers. A joint that is missing in one of the frames around
     a moment is missing there, unless its own gap is no longer than `longest`. Moments are multiples of 1/rate from the
-    first of the whole sequence, so that people in one sequence keep step. Rows in no clip are left out, and so are clips
-    in which no moment lies.
+    first of the whole sequence, so that people in one sequence keep step. Left out are rows in no clip, and
+    clips in which no moment lies.
 
     Args:
         poses: poses that say when they were (`time`, or `frame_index` counted at `fps`).
