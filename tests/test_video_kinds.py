@@ -83,6 +83,38 @@ def test_a_variable_frame_rate(tmp_path: Path) -> None:
     np.testing.assert_allclose(poses.time, np.array(stamps) / 1000, atol=1e-3)
 
 
+def test_time_stamps_that_are_repeated(tmp_path: Path) -> None:
+    """As programs write them that record a screen: frames at the time of the one before."""
+    stamps = (33 * np.arange(FRAMES)).tolist()
+    stamps[6] = stamps[7] = stamps[5]
+    with av.open(str(tmp_path / "again.mkv"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuvj420p"
+        boxes = [np.array([60 + 3 * i, 30, 110 + 3 * i, 150]) for i in range(FRAMES)]
+        for i, (x, y, *_) in enumerate(boxes):
+            (packet,) = stream.encode(av.VideoFrame.from_ndarray(scene({2: (x, y, 50, 120)}, 320, 180), "rgb24"))
+            packet.pts = packet.dts = stamps[i]
+            packet.time_base = Fraction(1, 1000)
+            container.mux(packet)
+    poses = check(tmp_path / "again.mkv", boxes, 320, 180, 3)
+    assert (np.diff(poses.time) > 0).all()
+    np.testing.assert_allclose(poses.time, np.array(stamps) / 1000, atol=1e-3)
+    viewer_html(poses, media=tmp_path / "again.mkv")
+
+
+def test_two_files_joined_to_one(tmp_path: Path) -> None:
+    """The clock of a transport stream begins anew with each."""
+    with av.open(str(tmp_path / "one.ts"), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 320, 180, "yuv420p", {"bf": "0"}
+        for _ in range(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(scene({}, 320, 180), "rgb24")))
+        container.mux(stream.encode())
+    (tmp_path / "two.ts").write_bytes(2 * (tmp_path / "one.ts").read_bytes())
+    times = [frame.time_s for frame in read_frames(tmp_path / "two.ts")]
+    np.testing.assert_allclose(times, np.arange(120) / 30, atol=1e-3)
+
+
 def test_odd_sizes(tmp_path: Path) -> None:
     boxes = encode(tmp_path / "odd.mkv", 321, 179)
     check(tmp_path / "odd.mkv", boxes, 321, 179, 3)

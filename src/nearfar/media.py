@@ -36,6 +36,10 @@ VIDEO_SUFFIXES = frozenset(
 )  # fmt: skip
 OUTPUT_SUFFIXES = frozenset({".mkv", ".mov", ".mp4"})
 _TIME_BASE = Fraction(1, 90_000)
+_REPEATED_S = 0.0001
+"""What a frame follows the one before by, where time stamps do not say that it is later."""
+_BEGINS_ANEW_S = 1.0
+"""How far back a time stamp goes where the clock began anew, in files joined to one; the clip goes on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,7 @@ class Frame:
 
     Attributes:
         index: number of the frame within its clip, from 0.
-        time_s: seconds since the clip's first frame, from the file's own time stamps.
+        time_s: seconds since the clip's first frame, from the file's own time stamps; it rises from frame to frame.
         image: (H, W, 3) RGB.
     """
 
@@ -272,8 +276,11 @@ def _decode(path: Path) -> Iterator[Frame]:
                     raise _damaged(path, index, "its data is incomplete")
                 for decoded in packet.decode():
                     stamp = decoded.time if decoded.time is not None else start + index / fps
-                    start = stamp if index == 0 else start
-                    time_s = stamp - start
+                    if index == 0:
+                        start = stamp
+                    elif time_s - (stamp - start) > _BEGINS_ANEW_S:
+                        start = stamp - time_s - 1 / fps
+                    time_s = max(stamp - start, time_s + _REPEATED_S) if index else 0.0
                     yield Frame(index, time_s, _upright(decoded, stream))
                     index += 1
         except av.error.FFmpegError as error:
