@@ -222,8 +222,9 @@ def test_tokens(store: Store) -> None:
     assert access.owner_of(store, secret, 200.0) == "ada"
     assert [(token.name, token.seen_at) for token in access.list_tokens(store)] == [("ada", 200.0)]
     assert access.owner_of(store, "guess", 200.0) is None
-    session = access.start_session(store, secret, 200.0)
+    session = access.start_session(store, secret, 300.0)
     assert session is not None
+    assert access.list_tokens(store)[0].seen_at == 300.0  # a page that signs in uses it, too
     assert access.owner_of(store, session[0], 201.0) == "ada"
     assert access.owner_of(store, session[0], session[1] + 1) is None
     access.revoke(store, "ada")

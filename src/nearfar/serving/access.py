@@ -101,6 +101,8 @@ def start_session(store: Store, secret: str, now: float) -> tuple[str, float] | 
             return None
         if row["kind"] == "code":
             database.execute("DELETE FROM token WHERE id = ?", (row["id"],))
+        else:
+            database.execute("UPDATE token SET seen_at = ? WHERE id = ?", (now, row["id"]))
         _insert(database, row["name"], "session", session, now, ends)
     return session, ends
 
