@@ -204,8 +204,12 @@ def test_the_folder_is_closed_and_names_what_is_not_ours(site: Path) -> None:
 def test_what_npm_brings_must_be_what_was_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match=r"needs onnxruntime-web@\S+, which npm fetches, and npm is not installed"):
-        write_site(nearfar.load(), tmp_path / "page")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for place in (tmp_path / "page", "."):
+        with pytest.raises(InputError, match=r"needs onnxruntime-web@\S+, which npm fetches, and npm is not installed"):
+            write_site(nearfar.load(), place)
+    (tmp_path / "here").rmdir()
     kept = tmp_path / "cache" / "npm" / npm.ONNXRUNTIME.archive
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"something else")

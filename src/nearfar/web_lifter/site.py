@@ -53,7 +53,7 @@ def write_site(lifter: Lifter, out: str | Path, *, photos: bool = True) -> None:
     Raises:
         InputError: something else lies at `out`, npm or a model cannot be had, or a file cannot be written.
     """
-    target = Path(out)
+    target = Path(out).resolve()  # "." and ".." are names of none
     if target.exists() and not _is_ours(target):
         raise InputError(f"{target}: already there, and not a page of nearfar's; choose another folder")
     data = _site_data(lifter, photos=photos)
