@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import threading
 import time
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import uvicorn
 from PIL import Image, ImageDraw
 from sqlalchemy import select, update
@@ -28,7 +26,6 @@ from nearfar.poses import Category, PoseSet
 from nearfar.web.server import server_config
 
 SIZE = (300, 420)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ANSWERS = {-1: "a", 0: "same", 1: "b"}
 
 
@@ -178,15 +175,3 @@ def serving(project: Project) -> Iterator[Server]:
     finally:
         server.stop()
         project.close()
-
-
-@contextlib.contextmanager
-def chromium_browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium (Debian: chromium)")
-    playwright_api = pytest.importorskip("playwright.sync_api")
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()

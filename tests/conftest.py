@@ -8,10 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import postgresql
 import pytest
+from chromium import chromium_browser
 
 hypothesis.settings.register_profile("nearfar", deadline=None)  # no test judges by the clock
 hypothesis.settings.load_profile("nearfar")
@@ -36,6 +38,13 @@ def benchmark_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("cmu_benchmark")
     subprocess.run([sys.executable, shared / "tools" / "cmu_benchmark.py", folder], check=True, capture_output=True)
     return folder
+
+
+@pytest.fixture(scope="module")  # not longer: while it runs, asyncio cannot
+def browser() -> Iterator[Any]:
+    """A browser for the tests of a module."""
+    with chromium_browser() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from annotation_studio import Server, chromium_browser, join, make_project, serving
+from annotation_studio import Server, join, make_project, serving
 from sqlalchemy import insert
 
 from nearfar.annotation import browsing, invitations, schema
@@ -56,12 +56,6 @@ UNNAMED = """() => [...document.querySelectorAll("a, button, input:not([type=hid
   .filter((e) => !(e.textContent.trim() && !e.matches("select, [role=region]")) && !e.labels?.length
     && !e.getAttribute("aria-label") && !e.getAttribute("aria-labelledby"))
   .map((e) => e.outerHTML.slice(0, 100))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium_browser() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

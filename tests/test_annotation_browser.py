@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from annotation_studio import (
     Server,
-    chromium_browser,
     final_choices,
     join,
     make_project,
@@ -28,12 +27,6 @@ pytest.importorskip("fastapi")
 KEYS = {"a": "a", "b": "b", "same": "s", "unsure": "u"}
 CYCLE = ("a", "b", "same", "unsure", "b", "a", "a")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium_browser() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import pytest
-from annotation_studio import FLAGS, make_project, serving
+from annotation_studio import make_project, serving
+from chromium import chromium_browser
 from sqlalchemy import select
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import transaction
 from nearfar.annotation.projects.project import Project
-
-sync_api = pytest.importorskip("playwright.sync_api")
 
 SITE = "https://workersandbox.mturk.com"
 KEY = "ab" * 24
@@ -47,15 +45,9 @@ def address(project: Project) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium (Debian: chromium)")
     # A page of the internet may not show one of this machine: here the studio only pretends to be far away.
-    flags = [*FLAGS, "--disable-features=LocalNetworkAccessChecks"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield browser
-        browser.close()
+    with chromium_browser("--disable-features=LocalNetworkAccessChecks") as running:
+        yield running
 
 
 class TurkSite:

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annotation_studio import chromium_browser
 from malformed_media import picture
 from serving_service import Running, running, served
 
 from nearfar.media import VideoWriter, read_frames
 from nearfar.serving import access
-
-sync_api = pytest.importorskip("playwright.sync_api")
 
 SHOTS = os.environ.get("NEARFAR_SCREENSHOTS")
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
@@ -33,12 +30,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def address(service: Running) -> Iterator[str]:
     with served(service.app) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import viewing_samples as samples
@@ -51,27 +51,20 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_report_and_the_viewer_in_it_work_offline(tmp_path: Path, width: int) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium, which is not installed")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+def test_the_report_and_the_viewer_in_it_work_offline(browser: Any, tmp_path: Path, width: int) -> None:
     write(tmp_path / "report.html")
-    with sync_api.sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_context(viewport={"width": width, "height": 800}, offline=True).new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: request.url.startswith("file:") or complaints.append(request.url))
-        page.goto(f"file://{tmp_path / 'report.html'}")
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
-        viewer = page.frame_locator("iframe")
-        page.locator("iframe").scroll_into_view_if_needed()
-        viewer.locator("#viewer[data-frame]").wait_for()
-        viewer.locator("#forward").click()
-        viewer.locator("#viewer[data-frame='1']").wait_for()
-        browser.close()
+    page = browser.new_context(viewport={"width": width, "height": 800}, offline=True).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("file:") or complaints.append(request.url))
+    page.goto(f"file://{tmp_path / 'report.html'}")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    viewer = page.frame_locator("iframe")
+    page.locator("iframe").scroll_into_view_if_needed()
+    viewer.locator("#viewer[data-frame]").wait_for()
+    viewer.locator("#forward").click()
+    viewer.locator("#viewer[data-frame='1']").wait_for()
+    page.context.close()
     assert [line for line in complaints if not line.startswith("data:image/svg")] == []

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -115,19 +114,6 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
 
 
 # --- in a browser ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium, which is not installed")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with sync_api.sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        launched = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
