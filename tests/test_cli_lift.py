@@ -83,6 +83,7 @@ def test_smoothed_bridged_and_resampled_with_the_raw_beside(
 
     options = ["--smooth", "one-euro", "--bridge-gaps", "0.5", "--fps", "50", "--people", "1"]
     even = lift(path, tmp_path, *options)
+    assert "poses lifted (1 person)" in capsys.readouterr().out
     assert len(PoseSet.load(tmp_path / "poses_raw.npz")) == 95
     assert len(even) == 199  # from frame 0 to frame 99 at 25 frames a second, twice as many and one less
     assert np.isfinite(even.joints).all()

@@ -229,7 +229,8 @@ class Lift:
         there = 0 if lifted.joints is None else np.isfinite(lifted.joints).any(axis=(1, 2)).sum()
         persons = 1 if lifted.person is None else len(np.unique(lifted.person))
         spent = "" if detection_s is None else f", detection {detection_s:.2f} s"
-        print(f"{out}: {there} of {len(lifted)} poses lifted ({persons} people){spent}, lifting {lifting_s:.3f} s")
+        who = "1 person" if persons == 1 else f"{persons} people"
+        print(f"{out}: {there} of {len(lifted)} poses lifted ({who}){spent}, lifting {lifting_s:.3f} s")
         if self.view and sequences > 1:
             print(f"{sequences} clips or images: nearfar view {out / 'poses.npz'} --sequence NAME shows one of them")
         is_assumed = str(lifted.provenance["intrinsics"]).startswith("assumed")
