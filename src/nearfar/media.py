@@ -24,7 +24,7 @@ from nearfar.files import check_file, replacing
 
 __all__ = [
     "Frame", "MediaInfo", "Metadata", "VideoWriter", "expand_inputs", "is_image", "is_video", "media_info",
-    "media_metadata", "read_frames",
+    "media_library", "media_metadata", "read_frames", "upright",
 ]  # fmt: skip
 
 Image = npt.NDArray[np.uint8]
@@ -130,7 +130,7 @@ def media_metadata(path: str | Path) -> Metadata:
         with _open_video(path) as (container, stream):
             return Metadata(False, stream.width, stream.height, {**container.metadata, **stream.metadata})
     with _open_image(path) as file:
-        exif, tags = file.getexif(), _media_library("PIL.ExifTags")
+        exif, tags = file.getexif(), media_library("PIL.ExifTags")
         named = {**exif, **exif.get_ifd(tags.IFD.Exif)}
         # Pillow calls two of them otherwise than the standard does
         names = tags.TAGS | {0xA002: "PixelXDimension", 0xA003: "PixelYDimension"}
@@ -197,7 +197,8 @@ def _checked(path: str | Path) -> Path:
     return path
 
 
-def _media_library(name: str) -> ModuleType:
+def media_library(name: str) -> ModuleType:
+    """PyAV or Pillow, or an `InputError` that says how to get it."""
     try:
         return __import__(name, fromlist=["_"])
     except ImportError:
@@ -206,7 +207,7 @@ def _media_library(name: str) -> ModuleType:
 
 @contextmanager
 def _open_image(path: Path) -> Iterator[Any]:
-    pillow = _media_library("PIL.Image")
+    pillow = media_library("PIL.Image")
     try:
         with pillow.open(path) as file:
             yield file
@@ -217,7 +218,7 @@ def _open_image(path: Path) -> Iterator[Any]:
 
 
 def _read_image(path: Path) -> Image:
-    image_ops = _media_library("PIL.ImageOps")
+    image_ops = media_library("PIL.ImageOps")
     with _open_image(path) as file:
         upright = image_ops.exif_transpose(file)
         if upright.mode.startswith("I") or upright.mode == "F":  # 16 bit grey, which Pillow would clip to 8
@@ -230,7 +231,7 @@ def _read_image(path: Path) -> Image:
 @contextmanager
 def _open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     """The opened container and its first stream of moving pictures."""
-    av = _media_library("av")
+    av = media_library("av")
     try:
         container = av.open(str(path))
     except av.error.FFmpegError as error:
@@ -265,7 +266,7 @@ def _frame_count(container: Any, stream: Any) -> int | None:
 
 
 def _decode(path: Path) -> Iterator[Frame]:
-    av = _media_library("av")
+    av = media_library("av")
     with _open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
         fps = _frame_rate(stream) or 30.0
@@ -281,7 +282,7 @@ def _decode(path: Path) -> Iterator[Frame]:
                     elif time_s - (stamp - start) > _BEGINS_ANEW_S:
                         start = stamp - time_s - 1 / fps
                     time_s = max(stamp - start, time_s + _REPEATED_S) if index else 0.0
-                    yield Frame(index, time_s, _upright(decoded, stream))
+                    yield Frame(index, time_s, upright(decoded, stream))
                     index += 1
         except av.error.FFmpegError as error:
             raise _damaged(path, index, error.strerror) from None
@@ -299,7 +300,8 @@ def _damaged(path: Path, index: int, why: str | None) -> InputError:
     return InputError(f"{path}: damaged or cut off at frame {index} ({why})")
 
 
-def _upright(decoded: Any, stream: Any) -> Image:
+def upright(decoded: Any, stream: Any) -> Image:
+    """The (H, W, 3) RGB pixels of a frame that PyAV decoded from a stream: turned upright, with square pixels."""
     aspect = stream.sample_aspect_ratio or 1
     width = max(1, round(decoded.width * aspect))
     image: Image = decoded.to_ndarray(format="rgb24", width=width, height=decoded.height)
@@ -328,7 +330,7 @@ class VideoWriter:
         if not fps > 0:
             raise InputError(f"{path}: frame rate must be positive, got {fps}")
         self.fps = fps
-        self._av = _media_library("av")
+        self._av = media_library("av")
         self._stack = ExitStack()
         self._stream: Any = None
         self._size = (0, 0)

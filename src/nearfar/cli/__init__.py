@@ -15,6 +15,7 @@ COMMANDS = {
     "view": "make the 3D viewer (one HTML file) of poses",
     "export": "write poses as files that other programs open",
     "angles": "joint angles and gait, in clinical terms; for tables, OpenSim and figures",
+    "live": "lift a camera or an RTSP stream while it runs, and look at it",
     "serve": "an HTTP service, and a page, that lift images, videos and keypoints",
     "tokens": "make, list and revoke the tokens of a service's clients",
     "train": "train a lifter from relative depth labels, or from 3D",

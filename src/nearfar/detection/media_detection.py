@@ -20,7 +20,7 @@ from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import Skeleton
 from nearfar.tracking import Track, link_tracks, overlap
 
-__all__ = ["detect_media"]
+__all__ = ["detect_media", "track_rows"]
 
 MARGIN = 0.1
 """A keypoint may lie this far outside of the image, as a share of its width or height."""
@@ -98,7 +98,7 @@ def detect_media(
     else:
         most = (1 if given is None else len(tracks)) if people is None else people
         chosen = sorted(sorted(tracks, key=lambda number: _prominence(tracks[number]))[:most])
-    keypoints, scores = _rows([tracks[i] for i in chosen], frames, found_by.skeleton)
+    keypoints, scores = track_rows([tracks[i] for i in chosen], frames, found_by.skeleton)
     times, widths, heights = np.array(frames).T
     n = len(chosen)
     from_boxes: dict[str, str] = {} if given is None else {"boxes": given.path.name}
@@ -164,10 +164,21 @@ def _at_box(path: Path, tracks: Mapping[int, Track], box: npt.NDArray[np.float64
     raise InputError(f"{path}: nobody was found in the box {[float(v) for v in box]} in any frame")
 
 
-def _rows(
+def track_rows(
     tracks: list[Track], frames: list[tuple[float, int, int]], skeleton: Skeleton
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """(N, J, 2) keypoints and (N, J) scores of tracks, person by person."""
+    """What tracks say of a clip, a row for every frame, person by person.
+
+    Left and right are steadied (`nearfar.detection.sides`), and keypoints far outside of the image left out.
+
+    Args:
+        tracks: of people, by number of frame from 0.
+        frames: seconds, width and height (pixels) of each frame.
+        skeleton: skeleton of the J keypoints.
+
+    Returns:
+        (N, J, 2) keypoints and (N, J) scores.
+    """
     joints = skeleton.num_joints
     times, *sizes = np.array(frames).T
     keypoints = np.full((len(tracks), len(frames), joints, 2), np.nan, np.float32)

@@ -16,7 +16,7 @@ from nearfar.detection.base import Detection, Detector, Image
 from nearfar.media import Frame
 from nearfar.tracking import SAME_PERSON, TOLERANCE, Tracker, is_known, pose_similarity, suppress_duplicates
 
-__all__ = ["find_people", "follow_people", "look_again", "look_at", "tiles"]
+__all__ = ["find_people", "follow_known", "follow_people", "look_again", "look_at", "tiles"]
 
 TILE_SIDES = (1.0, 0.6, 0.4)
 """Sides of the tiles, as shares of the image's longer side; neighbours overlap by half."""
@@ -36,19 +36,27 @@ MOST_PEOPLE = 20
 """How many people are followed at most."""
 
 
-def find_people(detector: Detector, image: Image, known: Sequence[Detection] = ()) -> list[Detection]:
+def find_people(
+    detector: Detector,
+    image: Image,
+    known: Sequence[Detection] = (),
+    squares: Iterable[tuple[int, int, int]] | None = None,
+) -> list[Detection]:
     """Everybody in an image, largest first.
 
     Args:
         detector: finds the people.
         image: (H, W, 3) uint8 RGB.
         known: people who were found in this image already; they are given back among the others.
+        squares: where to look, (x, y, side) in pixels; by default everywhere (`tiles`). A detector that finds everybody
+            at once looks at all of the image.
     """
     if detector.finds_all:
         people = detector.detect(image, MOST_PEOPLE)
     else:
         height, width = image.shape[:2]
-        seen = [person for square in tiles(width, height) for person in look_at(detector, image, *square)]
+        squares = tiles(width, height) if squares is None else squares
+        seen = [person for square in squares for person in look_at(detector, image, *square)]
         seen = suppress_duplicates(seen)
         confirmed = [_confirm(detector, image, person) for person in seen if not is_known(person, known)]
         people = [*known, *(person for person in confirmed if person is not None)]
@@ -135,7 +143,7 @@ def follow_people(detector: Detector, frames: Iterable[Frame], fps: float) -> Tr
     searched = (-SEARCH_EVERY, 0.0)
     for frame, following in itertools.pairwise(itertools.chain(frames, [None])):
         assert frame is not None
-        people = [] if detector.finds_all else _follow(detector, tracker, frame)
+        people = [] if detector.finds_all else follow_known(detector, tracker, frame)
         searching = detector.finds_all or following is None or _is_due(frame, searched)
         if searching:
             searched = (frame.index, frame.time_s)
@@ -153,7 +161,7 @@ def _is_due(frame: Frame, searched: tuple[int, float]) -> bool:
     return frame.index - index >= SEARCH_EVERY or frame.time_s - time_s >= SEARCH_SECONDS - 1e-3
 
 
-def _follow(detector: Detector, tracker: Tracker, frame: Frame) -> list[Detection]:
+def follow_known(detector: Detector, tracker: Tracker, frame: Frame) -> list[Detection]:
     """The people of the tracks that came near a frame, where they are found in it."""
     people = []
     for track in tracker.alive(frame.index):

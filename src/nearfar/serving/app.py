@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -25,7 +22,7 @@ from nearfar.viewing.page import fill
 from nearfar.viewing.viewer import viewer_sources
 from nearfar.web.protection import Protection, add_security_headers, protect
 from nearfar.web.rates import Rate
-from nearfar.web.server import server_config
+from nearfar.web.server import Server, server_config
 from nearfar.web.static_files import StaticFiles
 
 __all__ = ["create_app", "run"]
@@ -81,19 +78,6 @@ def default_protection(hosts: tuple[str, ...] = (), trusted_proxies: tuple[str, 
     )
 
 
-class Server(uvicorn.Server):
-    """A server that lets nobody wait once it was told to end."""
-
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Release who waits for jobs (they are told to come back), then end as usual."""
-        self._service.waiting.close()
-        super().handle_exit(sig, frame)
-
-
 def run(app: FastAPI, service: Service, host: str, port: int, **options: Any) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -104,13 +88,7 @@ def run(app: FastAPI, service: Service, host: str, port: int, **options: Any) ->
         port: port.
         **options: uvicorn's, such as ``ssl_certfile`` and ``ssl_keyfile``.
     """
-    # uvicorn raises the signal that ended it once more: SIGTERM, too, is to end in good order then.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with suppress(KeyboardInterrupt):
-            Server(server_config(app, host, port, **options), service).run()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    Server(server_config(app, host, port, **options), service.waiting.close).run_until_told()
 
 
 def _add_page(app: FastAPI) -> None:

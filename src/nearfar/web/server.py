@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import h11
@@ -13,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["server_config"]
+__all__ = ["Server", "server_config"]
 
 HEADER_SECONDS = 15.0
 CONNECTIONS = 1000
@@ -45,6 +49,34 @@ def server_config(app: ASGIApp, host: str, port: int, **options: Any) -> uvicorn
         log_config=log_config(),
         **options,
     )
+
+
+class Server(uvicorn.Server):
+    """A server that lets nobody wait once it was told to end.
+
+    Args:
+        config: of `server_config`.
+        release: answers the requests that wait for something to happen.
+    """
+
+    def __init__(self, config: uvicorn.Config, release: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._release = release
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Release who waits, then end as usual."""
+        self._release()
+        super().handle_exit(sig, frame)
+
+    def run_until_told(self) -> None:
+        """Serve until SIGINT or SIGTERM."""
+        # uvicorn raises the signal that ended it once more: SIGTERM, too, is to end in good order then.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            with suppress(KeyboardInterrupt):
+                self.run()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def log_config() -> dict[str, Any]:

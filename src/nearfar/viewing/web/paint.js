@@ -2,6 +2,17 @@
 
 const LETTERS = "700 12px system-ui, sans-serif";
 
+/** The colours that the style sheet gives the viewer around `root`, for `look.colours` of what is drawn. */
+export function coloursOf(root) {
+  const style = getComputedStyle(root);
+  const get = (name) => style.getPropertyValue(`--${name}`).trim();
+  const numbered = (name, count) => Array.from({ length: count }, (_, i) => get(`${name}-${i + 1}`));
+  const names = ["page", "line", "ink", "muted", "grid", "shadow", "edge", "left", "right", "blank", "trail", "mark-a", "mark-b"];
+  const colours = Object.fromEntries(names.map((name) => [name, get(name)]));
+  const overlay = { left: get("overlay-left"), right: get("overlay-right"), people: numbered("overlay-person", 6), shade: "#101418" };
+  return { ...colours, others: numbered("other", 3), people: numbered("person", 6), shade: "#101418", overlay };
+}
+
 /** A cleared context in CSS pixels, with the canvas's width and height in them. */
 export function begin(canvas) {
   const context = canvas.getContext("2d");

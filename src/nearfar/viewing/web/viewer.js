@@ -2,6 +2,7 @@ import { Clip } from "./data.js";
 import { fillFacts, fillFollow, fillJoints, fillLegend } from "./controls.js";
 import { MARKUP } from "./markup.js";
 import { watchKeys } from "./keys.js";
+import { coloursOf } from "./paint.js";
 import { Player } from "./player.js";
 import { watchGestures, watchJoints } from "./pointer.js";
 import { answer } from "./question.js";
@@ -100,13 +101,7 @@ export class Viewer {
   /** Dark or light; the colours themselves are in the style sheet. */
   setTheme(theme) {
     this.root.dataset.theme = theme;
-    const style = getComputedStyle(this.root);
-    const get = (name) => style.getPropertyValue(`--${name}`).trim();
-    const numbered = (name, count) => Array.from({ length: count }, (_, i) => get(`${name}-${i + 1}`));
-    const names = ["page", "line", "ink", "muted", "grid", "shadow", "edge", "left", "right", "blank", "trail", "mark-a", "mark-b"];
-    const colours = Object.fromEntries(names.map((name) => [name, get(name)]));
-    const overlay = { left: get("overlay-left"), right: get("overlay-right"), people: numbered("overlay-person", 6), shade: "#101418" };
-    this.look.colours = { ...colours, others: numbered("other", 3), people: numbered("person", 6), shade: "#101418", overlay };
+    this.look.colours = coloursOf(this.root);
     this.fitCanvases();
   }
 
