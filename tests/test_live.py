@@ -257,24 +257,25 @@ def test_the_page_follows_a_stream_that_is_lost_and_found(browser: Any, street: 
                 pages.append((name, page, complaints))
                 link = command.next_link()
             for name, page, _ in pages:
-                page.wait_for_function("document.getElementById('nobody').hidden", timeout=1000 * PATIENCE)
+                page.locator("#nobody").wait_for(state="hidden", timeout=1000 * PATIENCE)
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
                 assert page.evaluate(PAINTED, "scene") > 0.01
                 assert page.evaluate(PAINTED, "source") > 0.3
                 assert "#" not in page.url  # the code is out of the address
                 page.get_by_role("button", name="Side", exact=True).click()
-                page.wait_for_function("document.getElementById('nobody').hidden")
+                page.locator("#nobody").wait_for(state="hidden", timeout=1000 * PATIENCE)
                 shot(page, f"live-{name}")
             _, page, complaints = pages[0]
-            frame = int(page.locator("#live").get_attribute("data-frame"))
-            page.wait_for_function(f"Number(document.getElementById('live').dataset.frame) > {frame + 5}")
+            first = frame_of(page)
+            while frame_of(page) < first + 5:
+                page.wait_for_timeout(50)
             feed.stop()
             page.get_by_text("trying again").wait_for()
             shot(page, "live-lost")
             with rtsp_server.serving(street, fps=10, port=feed.port):
-                page.wait_for_function("document.getElementById('state').className === 'live'", timeout=1000 * PATIENCE)
+                page.locator("#state.live").wait_for(timeout=1000 * PATIENCE)
                 page.reload()  # what let the page in is kept for as long as its tab is open
-                page.wait_for_function("document.getElementById('state').className === 'live'", timeout=1000 * PATIENCE)
+                page.locator("#state.live").wait_for(timeout=1000 * PATIENCE)
                 assert not complaints
                 told = command.stop(signal.SIGTERM)
                 page.get_by_text("ended").wait_for()
@@ -300,8 +301,12 @@ def looking(browser: Any, link: str, width: int, height: int, scheme: str) -> tu
     page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(link)
-    page.wait_for_function("document.getElementById('state').className === 'live'", timeout=1000 * PATIENCE)
+    page.locator("#state.live").wait_for(timeout=1000 * PATIENCE)
     return page, complaints
+
+
+def frame_of(page: Any) -> int:
+    return int(page.locator("#live").get_attribute("data-frame"))
 
 
 def shot(page: Any, name: str) -> None:

@@ -20,8 +20,8 @@ from nearfar.tracking import Track, Tracker, suppress_duplicates
 
 __all__ = ["Follower"]
 
-WINDOW = 64
-"""Frames that a pose is lifted from: as far as the temporal network looks back."""
+WINDOW = 48
+"""Frames that a pose is lifted from: as far as the temporal network looks back, where they come evenly."""
 RATE_SHARE = 0.1
 """Share of the newest step in the running frame rate."""
 

@@ -143,7 +143,7 @@ class Stream:
                     self.newest.put(Arrival(time_s, time.monotonic(), frame, stream))
         except (self._av.error.FFmpegError, OSError) as error:
             return _reason(error)
-        return "it ended there"
+        return "the other side closed it"
 
     def _frames(self, packet: Any) -> list[Any]:
         """The frames of a packet; none of one that is damaged, as some are after a connection was made."""

@@ -21,7 +21,7 @@ const look = {
   colours: null, overlay: true, colouring: "sides", layout: "over",
   hiddenSets: new Set(), hiddenPeople: new Set(), hover: null, picked: [null, null],
 };
-let [template, scene, source, picture, queued] = [null, null, null, null, false];
+let [template, colours, scene, source, picture, queued] = [null, null, null, null, null, false];
 let frames = [];
 
 function say(text, kind = "") {
@@ -73,6 +73,7 @@ async function show(frame) {
   source = new Source($("source"), clip);
   if (zoom > 1) Object.assign(source, { zoom, middle });
   look.colouring = clip.people.length > 1 ? "people" : "sides";
+  if (clip.people.length) colourPeople();
   $("nobody").textContent = NOBODY;
   $("nobody").hidden = frame.people.length > 0;
   for (const item of document.querySelectorAll(".legend li")) item.hidden = look.colouring === "people";
@@ -106,8 +107,15 @@ function fitCanvases() {
 
 function setTheme(theme) {
   root.dataset.theme = theme;
-  look.colours = coloursOf(root);
+  colours = coloursOf(root);
+  colourPeople();
   redraw();
+}
+
+/** People keep the colours of their numbers, whoever comes and goes. */
+function colourPeople() {
+  const own = (all) => scene?.clip.people.map((number) => all[number % all.length]) ?? all;
+  look.colours = { ...colours, people: own(colours.people), overlay: { ...colours.overlay, people: own(colours.overlay.people) } };
 }
 
 function listen() {
