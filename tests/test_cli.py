@@ -18,6 +18,7 @@ from nearfar.cli import COMMANDS, main
 from nearfar.cli.angles import Angles
 from nearfar.cli.export import Export
 from nearfar.cli.lift import Lift
+from nearfar.cli.live import Live
 from nearfar.cli.merge import Merge
 from nearfar.cli.view import View
 from nearfar.lifting import Lifter
@@ -60,7 +61,7 @@ def test_every_command_has_help_and_is_documented(command: str, capsys: pytest.C
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("lift", Lift), ("view", View), ("export", Export), ("angles", Angles), ("merge", Merge)],
+    [("lift", Lift), ("live", Live), ("view", View), ("export", Export), ("angles", Angles), ("merge", Merge)],
 )
 def test_every_option_is_documented(command: str, options: type) -> None:
     section = (DOCS / "commands.md").read_text("utf-8").split(f"\n## `nearfar {command} ")[1].split("\n## ")[0]
