@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import httpx
 import numpy as np
 import pytest
 import rtsp_server
-from annotation_studio import chromium_browser
 
 from nearfar.cli import main
 from nearfar.detection import get_detector
@@ -236,12 +234,6 @@ def test_a_file_is_played_and_ends(street: list[Any], tmp_path: Path) -> None:
     told = command.ended()
     assert command.process.returncode == 0, told
     assert PoseSet.load(tmp_path / "poses.npz").time.max() <= 1.0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium_browser() as browser:
-        yield browser
 
 
 @pytest.mark.shared

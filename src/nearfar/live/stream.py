@@ -125,16 +125,17 @@ class Stream:
         stream = container.streams.video[0]
         stream.thread_type = "SLICE"  # threads that take a frame each would hold as many back
         stream.codec_context.flags |= self._av.codec.context.Flags.low_delay
-        first: float | None = None
-        offset = 0.0
+        offset: float | None = None  # from the stream's clock, which begins anywhere, and anew, to ours
+        last = -1.0
         try:
             for packet in container.demux(stream):
                 for frame in self._frames(packet):
                     now = time.monotonic()
                     self._began = now if self._began is None else self._began
-                    if frame.time is not None and first is None:
-                        first, offset = frame.time, now - self._began
-                    time_s = now - self._began if first is None else frame.time - first + offset
+                    elapsed = now - self._began
+                    if frame.time is not None and (offset is None or frame.time + offset <= last):
+                        offset = elapsed - frame.time
+                    last = time_s = elapsed if frame.time is None or offset is None else frame.time + offset
                     if self._is_file:
                         self._ended.wait(max(0.0, self._began + time_s - now))
                     if self._ended.is_set():
