@@ -75,9 +75,9 @@ async function lift(file) {
     await listEarlier();
     while (job.state === "queued" || job.state === "running") {
       tellJob(job);
-      const wait = job.state === "queued" || job.kind !== "video" ? 2 : 0.5;
-      if (wait < 1) await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
-      job = await (await call("GET", `/v1/jobs/${job.id}${wait < 1 ? "" : `?wait=${wait}`}`, { signal })).json();
+      const film = job.kind === "video"; // its progress is looked at; other kinds are soon done, and waited for
+      if (film) await new Promise((resolve) => setTimeout(resolve, 500));
+      job = await (await call("GET", `/v1/jobs/${job.id}${film ? "" : "?wait=2"}`, { signal })).json();
     }
     await listEarlier();
     await showResult(job, { signal, ready: () => leave(mine) });
