@@ -79,7 +79,7 @@ class Live:
                 )
                 failed = _lift_beside(session, server)
             print(f"{session.lifted} frames lifted, {stream.newest.count - session.lifted} late ones dropped")
-        if self.out is not None:
+        if self.out is not None and (session.poses or failed is None):
             joined(session.poses, stream.name).save(self.out)
             print(self.out)
         if failed is not None:
