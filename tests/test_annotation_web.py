@@ -370,10 +370,11 @@ def test_refusals_before_any_page_are_pages_too(person: Person) -> None:
     assert (page.status_code, page.headers["content-type"]) == (413, "text/html; charset=utf-8")
     assert "<h1>Too much at once</h1>" in page.text
     assert set(person.client.post("/tutorial", content=b"", headers=large).json()) == {"detail"}
-    pages = [person.get("/done") for _ in range(140)]
-    assert (pages[-1].status_code, int(pages[-1].headers["retry-after"]) > 0) == (429, True)
-    assert "<h1>A little too fast</h1>" in pages[-1].text
-    assert "default-src" in pages[-1].headers["content-security-policy"]
+    asked = (person.get("/done") for _ in range(1000))  # more than flows in meanwhile, on slow machines too
+    page = next(page for page in asked if page.status_code != 200)
+    assert (page.status_code, int(page.headers["retry-after"]) > 0) == (429, True)
+    assert "<h1>A little too fast</h1>" in page.text
+    assert "default-src" in page.headers["content-security-policy"]
 
 
 def test_every_error_has_its_words() -> None:

@@ -274,7 +274,8 @@ def test_flags_that_mean_nothing_are_refused(folder: Path, tmp_path: Path, capsy
     assert "--skeleton is for keypoint files" in fails(
         capsys, "lift", tmp_path / "x.png", "--skeleton", "coco17", *weights
     )
-    assert "--people is for media" in fails(capsys, "lift", tmp_path / "k.npy", "--people", "2", *weights)
+    box = ("--box", "0", "0", "9", "9")
+    assert "--box is for media" in fails(capsys, "lift", tmp_path / "k.npy", *box, *weights)
     assert "figures are written as" in fails(
         capsys,
         "evaluate",

@@ -123,7 +123,7 @@ def test_a_run_that_is_broken_off_goes_on(shared: Path, tmp_path: Path) -> None:
     """Ctrl-C, then kill -9, on a real video with the real detector."""
     clip = tmp_path / "walk.mp4"
     with VideoWriter(clip, fps=60) as writer:
-        for frame in islice(read_frames(shared / "media" / "street_walk.mp4"), 60, 84):
+        for frame in islice(read_frames(shared / "media" / "street_walk.mp4"), 60, 108):
             writer.write(frame.image)
     found, out = tmp_path / "out" / "detections.bin", ["--out", str(tmp_path / "out"), "--no-view", "--no-overlay"]
     command = [sys.executable, "-m", "nearfar.cli", "lift", str(clip), "--people", "2", *out]
