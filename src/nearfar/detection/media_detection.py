@@ -15,6 +15,7 @@ from nearfar.detection.remembering import RememberingDetector
 from nearfar.detection.search import follow_people
 from nearfar.detection.sides import steady_sides
 from nearfar.errors import InputError
+from nearfar.interrupts import postponed_interrupt
 from nearfar.media import Frame, media_info, read_frames
 from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import Skeleton
@@ -140,15 +141,18 @@ def _noting(
     total: int | None,
     progress: bool | Callable[[int, int | None], None],
 ) -> Iterator[Frame]:
-    """The frames as they come, noting time, width and height of each."""
+    """The frames as they come, noting time, width and height of each; Ctrl-C waits for the end of a frame."""
     from tqdm import tqdm
 
     shown = tqdm(frames, desc="finding people", unit="frame", total=total, disable=progress is not True, leave=False)
-    for frame in shown:
-        if callable(progress):
-            progress(len(seen), total)
-        seen.append((frame.time_s, frame.image.shape[1], frame.image.shape[0]))
-        yield frame
+    with postponed_interrupt() as interrupted:
+        for frame in shown:
+            if callable(progress):
+                progress(len(seen), total)
+            seen.append((frame.time_s, frame.image.shape[1], frame.image.shape[0]))
+            yield frame
+            if interrupted.is_set():
+                raise KeyboardInterrupt
 
 
 def _prominence(track: Track) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from nearfar.errors import InputError
 from nearfar.evaluation import check_validation, evaluate_network, order_accuracy
+from nearfar.interrupts import postponed_interrupt
 from nearfar.labels import RelativeLabels
 from nearfar.lifting.lifter import Lifter, resolve_device
 from nearfar.lifting.network import LiftingNetwork, build_network
@@ -38,7 +39,6 @@ from nearfar.training.stepping import (
     denormals_as_zero,
     finite,
     learning_rate,
-    postponed_interrupt,
     resolve_precision,
     step_seed,
 )

@@ -1,11 +1,9 @@
-"""What every training loop needs: learning rate and seed of a step, precision, and a Ctrl-C that waits."""
+"""What every training loop needs: learning rate and seed of a step, denormals, precision."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import signal
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +13,7 @@ import torch
 from nearfar.errors import InputError
 from nearfar.presets import OptimiserConfig
 
-__all__ = ["denormals_as_zero", "finite", "learning_rate", "postponed_interrupt", "resolve_precision", "step_seed"]
+__all__ = ["denormals_as_zero", "finite", "learning_rate", "resolve_precision", "step_seed"]
 
 
 def learning_rate(config: OptimiserConfig, step: int, total: int, carried: int = 0) -> float:
@@ -72,23 +70,3 @@ def denormals_as_zero() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
-
-
-@contextmanager
-def postponed_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event: a step that is cut in half could not be resumed bit for bit."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(*_: object) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, before)  # a second one interrupts at once
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)

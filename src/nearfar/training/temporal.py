@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from nearfar import losses
 from nearfar.errors import InputError
+from nearfar.interrupts import postponed_interrupt
 from nearfar.keypoint_noise import DetectorNoise
 from nearfar.labels import RelativeLabels
 from nearfar.lifting.lifter import Lifter, resolve_device
@@ -44,7 +45,6 @@ from nearfar.training.stepping import (
     denormals_as_zero,
     finite,
     learning_rate,
-    postponed_interrupt,
     resolve_precision,
     step_seed,
 )
