@@ -122,6 +122,8 @@ def test_a_video_by_keyboard_with_progress(
     browser: Any, service: Running, address: str, media: tuple[Path, Path]
 ) -> None:
     page, complaints = opened(browser, service, address, viewport={"width": 390, "height": 844})
+    # From now on: Playwright does not wait until choosers are intercepted, and a key is quicker.
+    page.on("filechooser", lambda chooser: None)
     page.get_by_label("People at most").fill("2")
     page.keyboard.press("Shift+Tab")
     assert page.evaluate("document.activeElement.id") == "file"
