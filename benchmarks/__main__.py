@@ -3,8 +3,8 @@
     python -m benchmarks --out runs/speed --benchmark BENCHMARK_FOLDER --video VIDEO
     python -m benchmarks --out runs/speed --only training labels --quick
 
-Each section is a module of benchmarks/speed with a function `measure(setting)`. It runs in a process of its own, so that
-none inherits the memory of another. Sections that the folder holds already are not measured again.
+Each section is a module of benchmarks/speed with a function `measure(setting)`. It runs in a process of its own, so
+that none inherits the memory of another. Sections that the folder holds already are not measured again.
 """
 
 from __future__ import annotations

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,16 @@ def in_turns(work: Mapping[str, Callable[[], object]], repetitions: int) -> dict
     return taken
 
 
-def rate(name: str, seconds: Sequence[float], count: float, unit: str, than: str = "",
-         other: Sequence[float] | None = None, other_count: float | None = None, goal: float | None = None) -> Figure:  # fmt: skip
+def rate(
+    name: str,
+    seconds: Sequence[float],
+    count: float,
+    unit: str,
+    than: str = "",
+    other: Sequence[float] | None = None,
+    other_count: float | None = None,
+    goal: float | None = None,
+) -> Figure:
     """A figure of `count` things in each of `seconds`, as things a second, against another's."""
     rates = [count / one for one in seconds]
     median = statistics.median(rates)
@@ -117,3 +131,45 @@ def rate(name: str, seconds: Sequence[float], count: float, unit: str, than: str
     if other is not None:
         ratio = median / statistics.median((other_count or count) / one for one in other)
     return Figure(name, median, unit, min(rates), max(rates), than, ratio, goal)
+
+
+def span(
+    name: str,
+    seconds: Sequence[float],
+    than: str = "",
+    other: Sequence[float] | None = None,
+    *,
+    scale: float = 1.0,
+    unit: str = "s",
+    goal: float | None = None,
+    at_most: float | None = None,
+) -> Figure:
+    """A figure of how long something took: `scale` times the seconds, against what took `other` seconds.
+
+    `goal` is of the ratio (how many times as fast), `at_most` of the time.
+    """
+    times = [scale * one for one in seconds]
+    ratio = None if other is None else statistics.median(other) / statistics.median(seconds)
+    bound = goal if at_most is None else at_most
+    return Figure(name, statistics.median(times), unit, min(times), max(times), than, ratio, bound, at_most is not None)
+
+
+def apart(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """What a function gives in a fresh process of its own, which inherits no memory."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments, **named).result()
+
+
+def metered(work: Callable[[], T]) -> tuple[T, float, float]:
+    """What some work gives, the seconds it took, and the GB of memory it held at once beside what was held before."""
+    before = memory_gb("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    start = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - start, memory_gb("VmHWM") - before
+
+
+def memory_gb(what: str = "VmHWM") -> float:
+    """GB of this process, from Linux's /proc: "VmRSS" what it holds now, "VmHWM" the most it held."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) * 1024 / 1e9
