@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nearfar import InputError, PoseSet, metrics, synthetic_poses
+from nearfar import InputError, PoseSet, evaluation, metrics, synthetic_poses
 from nearfar.cli import main
 from nearfar.evaluation import evaluate_predictions, report_markdown
 from nearfar.geometry import root_relative
@@ -36,6 +36,42 @@ def test_joints_can_be_left_out_of_alignment_and_error(poses: PoseSet) -> None:
     assert report["n_mpjpe_without"] == pytest.approx(metrics.n_mpjpe(x, y).mean())
     assert "of the joints asked for" in report_markdown({"a": report})
     assert "pa_mpjpe_without" not in evaluate_predictions(predicted, poses)
+
+
+def test_the_report_is_the_same_however_many_poses_are_measured_at_once(
+    poses: PoseSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    predicted = poses.joints + rng.normal(0, 60, poses.joints.shape)
+    predicted[3, 5], predicted[10] = np.nan, np.nan
+    whole = evaluate_predictions(predicted, poses, without=["head_top"])
+    monkeypatch.setattr(evaluation, "BLOCK_POSES", 7)
+    assert evaluate_predictions(predicted, poses, without=["head_top"]) == whole
+    assert whole["poses_without_prediction"] == 1
+    x, y = (root_relative(joints.astype(np.float64), poses.skeleton) for joints in (predicted, poses.joints))
+    for name, expected in (
+        ("pa_mpjpe", metrics.pa_mpjpe(x, y)),
+        ("mpjpe", metrics.mpjpe(x, y)),
+        ("scaled_mpjpe", metrics.scaled_mpjpe(x, y)),
+        ("pck_150mm", metrics.pck(x, y)),
+        ("auc", metrics.auc(x, y)),
+    ):
+        assert whole[name] == pytest.approx(np.nanmean(expected), rel=1e-12), name
+
+
+def test_depth_order_is_counted_by_how_far_apart_the_joints_are(poses: PoseSet) -> None:
+    rng = np.random.default_rng(2)
+    predicted = poses.joints + rng.normal(0, 60, poses.joints.shape)
+    report = evaluate_predictions(predicted, poses)["order_by_difference"]
+    a, b = np.triu_indices(poses.skeleton.num_joints, k=1)
+    true, guess = (z[:, a] - z[:, b] for z in (poses.joints[..., 2], predicted[..., 2]))
+    low = 0.0
+    for upper, accuracy, pairs in zip(report["upper_mm"], report["accuracy"], report["pairs"], strict=True):
+        inside = (np.abs(true) > low) & (np.abs(true) <= (upper or np.inf))
+        assert pairs == inside.sum()
+        assert accuracy == pytest.approx((np.sign(true) == np.sign(guess))[inside].mean())
+        low = upper
+    assert sum(report["pairs"]) == (true != 0).sum()
 
 
 def test_joints_that_cannot_be_left_out(poses: PoseSet) -> None:

@@ -28,11 +28,13 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.floating[Any]]
+Counts = npt.NDArray[np.int32]
 PCK_THRESHOLDS = np.arange(0.0, 305.0, 5.0)
 DIFFERENCE_BINS = np.array([25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 400.0, np.inf])
 RISK_PARTS = 5
 CURVE_POSES = 8192
-BLOCK_POSES = 16_384
+BLOCK_POSES = 2048
+"""Poses measured at once: what is computed of them stays in the processor's cache."""
 LEAST_ALIGNED = 3
 
 
@@ -84,32 +86,25 @@ def evaluate_predictions(predicted: FloatArray, truth: PoseSet, *, without: Sequ
     if np.shape(predicted) != truth.joints.shape:
         raise InputError(f"evaluation: expected predictions of shape {truth.joints.shape}, got {np.shape(predicted)}")
     skeleton = truth.skeleton
-    x = root_relative(np.asarray(predicted, dtype=np.float64), skeleton)
-    y = root_relative(np.asarray(truth.joints, dtype=np.float64), skeleton)
-    aligned, scale = similarity_align(x, y)
-    order = _DepthOrder.of(x, y)
-    per_pose: dict[str, FloatArray] = {
-        "pa_mpjpe": metrics.mpjpe(aligned, y),
-        "n_mpjpe": metrics.n_mpjpe(x, y),
-        "mpjpe": metrics.mpjpe(x, y),
-        "scaled_mpjpe": metrics.mpjpe(x * scale[:, None, None], y),
-        "pck_150mm": metrics.pck(x, y),
-        "auc": metrics.auc(x, y),
-    }
-    if skeleton.unit_limb_index is not None:
-        per_pose["limb_proportion_error"] = metrics.limb_proportion_error(x, y, skeleton)
+    kept = _others(skeleton, without) if without else None
+    blocks = []
+    for start in range(0, len(truth), BLOCK_POSES):
+        rows = slice(start, start + BLOCK_POSES)
+        x = root_relative(np.asarray(predicted[rows], np.float64), skeleton)
+        y = root_relative(np.asarray(truth.joints[rows], np.float64), skeleton)
+        blocks.append(_measured(x, y, skeleton, kept))
+    columns = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
+    raw, fitted = columns.pop("raw"), columns.pop("fitted")
+    order = _DepthOrder(columns.pop("right"), columns.pop("asked"))
+    per_pose = {name: column for name, column in columns.items() if not name.endswith("_without")}
     compared = np.isfinite(per_pose["pa_mpjpe"])
     if not compared.any():
         raise InputError("evaluation: not one pose could be compared (all predictions or all joints are missing)")
     report: dict[str, Any] = {"poses": len(truth), "poses_without_prediction": int((~compared).sum())}
-    report |= {name: _nanmean(values) for name, values in per_pose.items()}
+    report |= {name: _nanmean(values) for name, values in columns.items()}
     report |= order.accuracies(slice(None))
     if without:
-        kept = _others(skeleton, without)
         report["without"] = list(without)
-        report["pa_mpjpe_without"] = _nanmean(metrics.pa_mpjpe(x[:, kept], y[:, kept]))
-        report["n_mpjpe_without"] = _nanmean(metrics.n_mpjpe(x[:, kept], y[:, kept]))
-    raw, fitted = metrics.joint_errors(x, y), metrics.joint_errors(aligned, y)
     report["per_joint"] = {
         joint: {"mpjpe": _nanmean(raw[:, j]), "pa_mpjpe": _nanmean(fitted[:, j])}
         for j, joint in enumerate(skeleton.joints)
@@ -118,8 +113,8 @@ def evaluate_predictions(predicted: FloatArray, truth: PoseSet, *, without: Sequ
         if column is not None:
             report[key] = _by_category(column, per_pose, order)
     if "per_action" in report:
-        rows = report["per_action"].values()
-        report["mean_over_actions"] = {name: _nanmean([row[name] for row in rows]) for name in per_pose}
+        actions = report["per_action"].values()
+        report["mean_over_actions"] = {name: _nanmean([action[name] for action in actions]) for name in per_pose}
     report["pck_curve"] = {
         "threshold_mm": PCK_THRESHOLDS.tolist(),
         "pck": [_share(raw <= t, np.isfinite(raw)) for t in PCK_THRESHOLDS],
@@ -249,6 +244,27 @@ def report_markdown(reports: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _measured(x: FloatArray, y: FloatArray, skeleton: Skeleton, kept: list[int] | None) -> dict[str, Any]:
+    """What is measured of each of (n, J, 3) predictions and true poses, all at their roots, in (n, ...) columns."""
+    aligned, scale = similarity_align(x, y)
+    raw, fitted = metrics.joint_errors(x, y), metrics.joint_errors(aligned, y)
+    order = _DepthOrder.of(x, y)
+    columns: dict[str, Any] = {
+        "pa_mpjpe": metrics.mean_error(fitted),
+        "n_mpjpe": metrics.n_mpjpe(x, y),
+        "mpjpe": metrics.mean_error(raw),
+        "scaled_mpjpe": metrics.mpjpe(x * scale[:, None, None], y),
+        "pck_150mm": metrics.pck_of(raw),
+        "auc": metrics.auc_of(raw),
+    }
+    if skeleton.unit_limb_index is not None:
+        columns["limb_proportion_error"] = metrics.limb_proportion_error(x, y, skeleton)
+    if kept is not None:
+        columns["pa_mpjpe_without"] = metrics.pa_mpjpe(x[:, kept], y[:, kept])
+        columns["n_mpjpe_without"] = metrics.n_mpjpe(x[:, kept], y[:, kept])
+    return columns | {"raw": raw, "fitted": fitted, "right": order.right, "asked": order.asked}
+
+
 def _others(skeleton: Skeleton, without: Sequence[str]) -> list[int]:
     """Indices of the joints that are not named."""
     left_out = {skeleton.index(joint) for joint in without}
@@ -285,29 +301,28 @@ def _by_category(
     return table
 
 
+def _by_size(difference: FloatArray) -> Counts:
+    """(n, bins) how many of (P, n) differences, 0 where there is none, each of `DIFFERENCE_BINS` holds."""
+    above = [np.sum(difference > edge, axis=0, dtype=np.int32) for edge in (0.0, *DIFFERENCE_BINS[:-1])]
+    return np.asarray(-np.diff(np.stack(above, axis=-1), append=np.int32(0)))
+
+
 @dataclass(frozen=True, eq=False)
 class _DepthOrder:
     """Pairs in the right depth order, and pairs asked, by pose and by how far apart they truly are: (N, bins) each."""
 
-    right: FloatArray
-    asked: FloatArray
+    right: Counts
+    asked: Counts
 
     @classmethod
     def of(cls, predicted: FloatArray, target: FloatArray) -> _DepthOrder:
-        """Count in blocks of poses: all pairs of all poses would not fit into memory."""
+        """Count the pairs of (n, J, 3) poses: (n, J (J - 1) / 2) of them, so not of too many poses at once."""
         a, b = np.triu_indices(target.shape[-2], k=1)
-        bins = len(DIFFERENCE_BINS)
-        right, asked = (np.zeros((len(target), bins)) for _ in range(2))
-        for start in range(0, len(target), BLOCK_POSES):
-            rows = slice(start, start + BLOCK_POSES)
-            true, guess = (z[rows, a, 2] - z[rows, b, 2] for z in (target, predicted))
-            told = np.isfinite(true) & np.isfinite(guess) & (true != 0)
-            hit = told & (np.sign(true) == np.sign(guess))
-            place = np.searchsorted(DIFFERENCE_BINS, np.abs(np.where(told, true, 0.0)))
-            cell = np.arange(len(true))[:, None] * bins + place
-            for counts, chosen in ((asked, told), (right, hit)):
-                counts[rows] = np.bincount(cell[chosen], minlength=len(true) * bins).reshape(-1, bins)
-        return cls(right, asked)
+        depths = (np.ascontiguousarray(joints[..., 2].T) for joints in (target, predicted))  # whole rows are compared
+        true, guess = (depth[a] - depth[b] for depth in depths)
+        told = np.isfinite(true) & np.isfinite(guess) & (true != 0)
+        hit = told & (np.sign(true) == np.sign(guess))
+        return cls(*(_by_size(np.where(chosen, np.abs(true), 0.0)) for chosen in (hit, told)))
 
     def accuracies(self, rows: Any) -> dict[str, float]:
         """Shares of right answers among some of the poses: of all pairs, and of those over 100 mm apart."""

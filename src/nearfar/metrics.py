@@ -40,7 +40,7 @@ def _pair(predicted: npt.ArrayLike, target: npt.ArrayLike) -> tuple[FloatArray, 
     return x, y
 
 
-def _mean(values: FloatArray) -> FloatArray:
+def mean_error(values: FloatArray) -> FloatArray:
     """Mean over the last axis, NaN left out; NaN where nothing is left."""
     present = np.isfinite(values)
     count = present.sum(axis=-1)
@@ -56,7 +56,7 @@ def joint_errors(predicted: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
 
 def mpjpe(predicted: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
     """Mean per joint position error, (...,) mm (protocol 1 of Human3.6M, for root-relative poses)."""
-    return _mean(joint_errors(predicted, target))
+    return mean_error(joint_errors(predicted, target))
 
 
 def n_mpjpe(predicted: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
@@ -86,17 +86,25 @@ def scaled_mpjpe(predicted: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
 
 def pck(predicted: npt.ArrayLike, target: npt.ArrayLike, threshold: float = 150.0) -> FloatArray:
     """Share of joints within `threshold` mm of their target, (...,) in 0..1 (Mehta et al., 3DV 2017)."""
-    errors = joint_errors(predicted, target)
-    return _mean(np.where(np.isfinite(errors), errors <= threshold, np.nan))
+    return pck_of(joint_errors(predicted, target), threshold)
+
+
+def pck_of(errors: FloatArray, threshold: float = 150.0) -> FloatArray:
+    """`pck` of (..., J) errors of joints."""
+    return mean_error(np.where(np.isfinite(errors), errors <= threshold, np.nan))
 
 
 def auc(predicted: npt.ArrayLike, target: npt.ArrayLike, highest: float = 150.0, step: float = 5.0) -> FloatArray:
     """Mean PCK over the thresholds 0, 5, ..., 150 mm, (...,) in 0..1 (Mehta et al., 3DV 2017)."""
-    errors = joint_errors(predicted, target)
+    return auc_of(joint_errors(predicted, target), highest, step)
+
+
+def auc_of(errors: FloatArray, highest: float = 150.0, step: float = 5.0) -> FloatArray:
+    """`auc` of (..., J) errors of joints."""
     thresholds = np.arange(0.0, highest + step / 2, step)
     # An error counts for every threshold from its own on: no need for one array a threshold.
     met = len(thresholds) - np.searchsorted(thresholds, errors.ravel(), side="left").reshape(errors.shape)
-    return _mean(np.where(np.isfinite(errors), met / len(thresholds), np.nan))
+    return mean_error(np.where(np.isfinite(errors), met / len(thresholds), np.nan))
 
 
 def relative_depth_accuracy(predicted: npt.ArrayLike, target: npt.ArrayLike, min_difference: float = 0.0) -> FloatArray:
@@ -109,7 +117,7 @@ def relative_depth_accuracy(predicted: npt.ArrayLike, target: npt.ArrayLike, min
     true = y[..., a, 2] - y[..., b, 2]
     guess = x[..., a, 2] - x[..., b, 2]
     asked = (np.abs(true) > min_difference) & np.isfinite(guess)
-    return _mean(np.where(asked, np.sign(guess) == np.sign(true), np.nan))
+    return mean_error(np.where(asked, np.sign(guess) == np.sign(true), np.nan))
 
 
 def limb_proportion_error(predicted: npt.ArrayLike, target: npt.ArrayLike, skeleton: Skeleton) -> FloatArray:
@@ -125,7 +133,7 @@ def limb_proportion_error(predicted: npt.ArrayLike, target: npt.ArrayLike, skele
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = [lengths / lengths[..., [unit]] for lengths in (limb_lengths(x, skeleton), limb_lengths(y, skeleton))]
         difference = np.abs(ratios[0] - ratios[1])[..., skeleton.rigid_limbs]
-    return _mean(difference)
+    return mean_error(difference)
 
 
 def limb_length_variation(joints: npt.ArrayLike, skeleton: Skeleton) -> FloatArray:
@@ -149,7 +157,7 @@ def acceleration_error(predicted: npt.ArrayLike, target: npt.ArrayLike, step: fl
     """
     x, y = _pair(predicted, target)
     accelerations = [np.diff(points, n=2, axis=0) / step**2 for points in (x, y)]
-    return _mean(np.linalg.norm(accelerations[0] - accelerations[1], axis=-1))
+    return mean_error(np.linalg.norm(accelerations[0] - accelerations[1], axis=-1))
 
 
 def stance_speed(
@@ -168,4 +176,4 @@ def stance_speed(
     """
     x, y = _pair(predicted, target)
     speed, true = (np.linalg.norm(np.diff(points, axis=0), axis=-1) / step for points in (x, y))
-    return _mean(np.where(true <= still, speed, np.nan))
+    return mean_error(np.where(true <= still, speed, np.nan))
