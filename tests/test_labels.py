@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nearfar import parquet
 from nearfar.answer_noise import PAPER_CROWD
 from nearfar.errors import InputError
 from nearfar.labels import (
@@ -121,6 +122,41 @@ def test_parquet_there_and_back(tmp_path, extras):
             assert got.dtype.kind == expected.dtype.kind
 
 
+def test_parquet_in_several_row_groups(tmp_path, monkeypatch):
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(parquet, "ROWS", 2)
+    labels = make(
+        *([value * 3 for value in ((0, 0, 1), ((0, 1), (3, 2), (16, 0)), (-1, 1, 0))]),
+        annotator=np.array(list("abcabdxyz")),
+    )
+    labels.save(tmp_path / "a.parquet")
+    assert pq.ParquetFile(tmp_path / "a.parquet").num_row_groups == 5
+    back = RelativeLabels.load(tmp_path / "a.parquet")
+    for name in ("pose", "pair", "relation", "annotator"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(labels, name))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_conflict_is_found_wherever_it_stands(seed):
+    rng = np.random.default_rng(seed)
+    a = rng.integers(0, 17, 12)
+    pair = np.stack([a, (a + rng.integers(1, 17, 12)) % 17], axis=1)
+    labels = make(rng.integers(0, 2, 12), pair, rng.integers(-1, 2, 12))
+    told = [
+        (int(pose), *sorted(pair), int(r if pair[0] < pair[1] else -r))
+        for pose, pair, r in zip(labels.pose, pair.tolist(), labels.relation, strict=True)
+    ]
+    there = any(one[:3] == other[:3] and one[3] != other[3] for one in told for other in told)
+    rows = labels.conflict()
+    assert (rows is not None) == there
+    if rows:
+        one, other = (told[row] for row in rows)
+        assert rows[0] < rows[1]
+        assert one[:3] == other[:3]
+        assert one[3] != other[3]
+
+
 def test_labels_follow_their_poses():
     labels = make((0, 2, 2, 5), ((0, 1), (3, 2), (16, 0), (4, 5)), (-1, 1, 0, 1), risk=np.array([0, 0.1, 0.2, 0.3]))
     for rows in (np.array([5, 2]), np.array([False, False, True, True, True, True])):
@@ -184,7 +220,7 @@ def test_files_that_are_no_label_tables(tmp_path):
     with pytest.raises(InputError, match="not a Parquet file, or a damaged one"):
         RelativeLabels.load(path)
     pq.write_table(pa.table({"x": [1]}), path)
-    with pytest.raises(InputError, match="not a nearfar label table"):
+    with pytest.raises(InputError, match="not a nearfar table"):
         RelativeLabels.load(path)
     header = {"schema": "nearfar-labels-9"}
     pq.write_table(pa.table({"x": [1]}).replace_schema_metadata({"nearfar": json.dumps(header)}), path)
@@ -306,7 +342,7 @@ def test_a_small_file_that_claims_many_rows_is_not_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("annotator", "message"),
-    [(["a", None, "b"], r"columns \['annotator'\]"), (["a", "b", "c" * 500], "500 characters")],
+    [(["a", None, "b"], r"column 'annotator': rows without a value"), (["a", "b", "c" * 500], "500 characters")],
 )
 def test_text_columns_that_are_not(tmp_path, annotator, message):
     import pyarrow as pa

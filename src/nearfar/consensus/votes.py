@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from nearfar.errors import InputError
 from nearfar.labels import RelativeLabels
+from nearfar.parquet import coded_text
 
 __all__ = ["Growth", "Votes", "places", "votes_of"]
 
@@ -210,9 +211,6 @@ def _workers(answers: RelativeLabels) -> tuple[Array, Array]:
     """(W,) names, rising, and (M,) which of them answered."""
     if answers.annotator is None:
         return np.array([""]), np.zeros(len(answers), np.int64)
-    import pyarrow as pa
-
-    # Far faster than sorting M strings; large, for beyond 2 GB pyarrow would return several arrays.
-    coded = pa.array(np.asarray(answers.annotator, dtype=np.str_), type=pa.large_string()).dictionary_encode()
-    names, place = np.unique(np.array(coded.dictionary.to_pylist(), dtype=np.str_), return_inverse=True)
-    return names, place.reshape(-1)[coded.indices.to_numpy(zero_copy_only=False)]
+    texts, code = coded_text(np.asarray(answers.annotator, dtype=np.str_))
+    names, place = np.unique(texts, return_inverse=True)
+    return names, place.reshape(-1)[code]
