@@ -9,7 +9,7 @@ import nearfar
 
 PACKAGE = Path(nearfar.__file__).parent
 ORDER = (
-    "errors", "interrupts", "skeleton", "skeleton_maps", "camera", "geometry", "files", "parquet", "safe_pickle", "poses", "sequences",
+    "errors", "interrupts", "ahead", "skeleton", "skeleton_maps", "camera", "geometry", "files", "parquet", "safe_pickle", "poses", "sequences",
     "smoothing", "resampling", "angles", "level", "stature", "answer_noise", "labels", "matching", "tracking", "tables", "datasets", "consensus", "synthetic",
     "keypoint_noise", "presets", "lifting", "losses", "metrics", "evaluation", "sequence_evaluation",
     "training", "media", "intrinsics", "detection", "viewing", "export", "pipeline", "web_lifter", "study", "web", "live", "annotation",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.ahead import ahead
 from nearfar.detection.base import Detector, get_detector
 from nearfar.detection.boxes import Boxes, follow_boxes, load_boxes
 from nearfar.detection.remembering import RememberingDetector
@@ -80,7 +81,7 @@ def detect_media(
             stack.enter_context(found_by)
         if remember is not None:
             found_by = stack.enter_context(RememberingDetector(found_by, remember))
-        seen = _noting(read_frames(path), frames, info.frames, progress)
+        seen = _noting(ahead(read_frames(path)), frames, info.frames, progress)
         tracks = _tracks(found_by, seen, given, info.fps or 30.0)
     if given is None or given.person is None:
         shortest = min(SHORTEST_TRACK, len(frames))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.ahead import ahead
 from nearfar.errors import InputError
 from nearfar.viewing.clip import DEFAULT_RATE
 
@@ -92,7 +93,7 @@ def _embed_video(path: str | Path, frame_index: npt.NDArray[Any]) -> EmbeddedMed
     size: tuple[int, int] | None = None
     with av.open(buffer, "w", format="mp4") as container:
         stream: Any = None
-        for frame in tqdm(read_frames(path), "viewer", last + 1, unit="frame", leave=False, disable=None):
+        for frame in tqdm(ahead(read_frames(path)), "viewer", last + 1, unit="frame", leave=False, disable=None):
             if frame.index not in wanted:
                 if frame.index > last:
                     break

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.ahead import ahead
 from nearfar.errors import InputError
 from nearfar.files import replacing
 from nearfar.poses import PoseSet
@@ -109,7 +111,8 @@ def write_overlay(
     row_of = {int(number): row for row, number in enumerate(clip.frame_index)}
     info, drawn = media_info(media_path), 0
     with VideoWriter(out_path, info.fps or DEFAULT_RATE) as writer:
-        for frame in tqdm(read_frames(media_path), "overlay", info.frames, unit="frame", leave=False, disable=None):
+        frames = ahead(read_frames(media_path))
+        for frame in tqdm(frames, "overlay", info.frames, unit="frame", leave=False, disable=None):
             row = row_of.get(frame.index)
             drawn += row is not None
             image = frame.image if row is None else draw_frame(frame.image, clip, row, inset=inset)
@@ -161,8 +164,6 @@ def _draw_person(
     width: float,
 ) -> None:
     """Draw one person in place, on an enlarged copy of the part of the image around them."""
-    from PIL import Image, ImageDraw
-
     height, full_width = image.shape[:2]
     seen = opacity > 0
     margin = width * (12 if label else 4)
@@ -172,14 +173,31 @@ def _draw_person(
         return
     (x0, y0), (x1, y1) = low, high
     part = image[y0:y1, x0:x1]
-    canvas = Image.fromarray(part.repeat(SUPERSAMPLE, axis=0).repeat(SUPERSAMPLE, axis=1))
-    draw = ImageDraw.Draw(canvas, "RGBA")
+    canvas, draw = _enlarged(part)
     place = (points - low) * SUPERSAMPLE
     _strokes(draw, place, opacity, skeleton, colour, width * SUPERSAMPLE)
     if label:
         top = place[seen][np.argmin(place[seen][:, 1])]
         _tag(draw, (top[0], top[1] - 5 * width * SUPERSAMPLE), label, colour, width * SUPERSAMPLE)
     image[y0:y1, x0:x1] = np.asarray(canvas.reduce(SUPERSAMPLE))
+
+
+def _enlarged(part: npt.NDArray[np.uint8]) -> tuple[PillowImage.Image, PillowDraw.ImageDraw]:
+    from PIL import Image, ImageDraw
+
+    height, width = part.shape[:2]
+    canvas = Image.fromarray(part).resize((width * SUPERSAMPLE, height * SUPERSAMPLE), Image.Resampling.NEAREST)
+    return canvas, ImageDraw.Draw(canvas, "RGBA")
+
+
+@lru_cache(maxsize=8)  # the same in all frames of a clip with as many people
+def _card(canvas: tuple[int, int], size: tuple[float, float]) -> PillowImage.Image:
+    """How much of a panel of a canvas's size is covered: a rectangle with round corners."""
+    from PIL import Image, ImageDraw
+
+    mask = Image.new("L", canvas)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), 0.04 * size[1], fill=round(0.72 * 255))
+    return mask
 
 
 def _strokes(
@@ -227,8 +245,6 @@ def _draw_inset(
     image: npt.NDArray[np.uint8], scene: Array, roots: Array, skeleton: Skeleton, labels: Sequence[str] | None
 ) -> None:
     """Draw up to three people in 3D, turned about the vertical, in a panel at the corner with most room."""
-    from PIL import Image, ImageDraw
-
     height, width = image.shape[:2]
     present = [i for i in range(len(scene)) if np.isfinite(scene[i]).any()][:INSET_PEOPLE]
     card = np.array([0.24, 0.34]) * min(height, width)
@@ -239,10 +255,9 @@ def _draw_inset(
     x0, y0 = (int(v) for v in (width - margin - total[0], margin))
     x1, y1 = (int(v) for v in (width - margin, margin + total[1]))
     part = image[y0:y1, x0:x1]
-    canvas = Image.fromarray(part.repeat(SUPERSAMPLE, axis=0).repeat(SUPERSAMPLE, axis=1))
-    draw = ImageDraw.Draw(canvas, "RGBA")
+    canvas, draw = _enlarged(part)
     size = total * SUPERSAMPLE
-    draw.rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), 0.04 * size[1], fill=_rgba(EDGE, 0.72))
+    canvas.paste(EDGE, mask=_card(canvas.size, (float(size[0]), float(size[1]))))
     scale = size[1] * 0.86 / INSET_HEIGHT_MM
     line = max(1.5, card[1] / 75) * SUPERSAMPLE
     for slot, i in enumerate(present):
