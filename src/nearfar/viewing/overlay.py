@@ -164,6 +164,8 @@ def _draw_person(
     width: float,
 ) -> None:
     """Draw one person in place, on an enlarged copy of the part of the image around them."""
+    from PIL import Image
+
     height, full_width = image.shape[:2]
     seen = opacity > 0
     margin = width * (12 if label else 4)
@@ -172,8 +174,7 @@ def _draw_person(
     if (high <= low).any():
         return
     (x0, y0), (x1, y1) = low, high
-    part = image[y0:y1, x0:x1]
-    canvas, draw = _enlarged(part)
+    canvas, draw = _enlarged(Image.fromarray(image[y0:y1, x0:x1]))
     place = (points - low) * SUPERSAMPLE
     _strokes(draw, place, opacity, skeleton, colour, width * SUPERSAMPLE)
     if label:
@@ -182,22 +183,21 @@ def _draw_person(
     image[y0:y1, x0:x1] = np.asarray(canvas.reduce(SUPERSAMPLE))
 
 
-def _enlarged(part: npt.NDArray[np.uint8]) -> tuple[PillowImage.Image, PillowDraw.ImageDraw]:
+def _enlarged(part: PillowImage.Image) -> tuple[PillowImage.Image, PillowDraw.ImageDraw]:
     from PIL import Image, ImageDraw
 
-    height, width = part.shape[:2]
-    canvas = Image.fromarray(part).resize((width * SUPERSAMPLE, height * SUPERSAMPLE), Image.Resampling.NEAREST)
+    canvas = part.resize((part.width * SUPERSAMPLE, part.height * SUPERSAMPLE), Image.Resampling.NEAREST)
     return canvas, ImageDraw.Draw(canvas, "RGBA")
 
 
 @lru_cache(maxsize=8)  # the same in all frames of a clip with as many people
-def _card(canvas: tuple[int, int], size: tuple[float, float]) -> PillowImage.Image:
-    """How much of a panel of a canvas's size is covered: a rectangle with round corners."""
+def _card(part: tuple[int, int], size: tuple[float, float]) -> PillowImage.Image:
+    """How dark a panel is, of a part of an image and of this size enlarged: a rectangle with round corners."""
     from PIL import Image, ImageDraw
 
-    mask = Image.new("L", canvas)
+    mask = Image.new("L", (part[0] * SUPERSAMPLE, part[1] * SUPERSAMPLE))
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), 0.04 * size[1], fill=round(0.72 * 255))
-    return mask
+    return mask.reduce(SUPERSAMPLE)
 
 
 def _strokes(
@@ -245,6 +245,8 @@ def _draw_inset(
     image: npt.NDArray[np.uint8], scene: Array, roots: Array, skeleton: Skeleton, labels: Sequence[str] | None
 ) -> None:
     """Draw up to three people in 3D, turned about the vertical, in a panel at the corner with most room."""
+    from PIL import Image
+
     height, width = image.shape[:2]
     present = [i for i in range(len(scene)) if np.isfinite(scene[i]).any()][:INSET_PEOPLE]
     card = np.array([0.24, 0.34]) * min(height, width)
@@ -254,10 +256,10 @@ def _draw_inset(
     margin = 0.02 * min(height, width)
     x0, y0 = (int(v) for v in (width - margin - total[0], margin))
     x1, y1 = (int(v) for v in (width - margin, margin + total[1]))
-    part = image[y0:y1, x0:x1]
-    canvas, draw = _enlarged(part)
+    part = Image.fromarray(image[y0:y1, x0:x1])
     size = total * SUPERSAMPLE
-    canvas.paste(EDGE, mask=_card(canvas.size, (float(size[0]), float(size[1]))))
+    part.paste(EDGE, mask=_card(part.size, (float(size[0]), float(size[1]))))
+    canvas, draw = _enlarged(part)
     scale = size[1] * 0.86 / INSET_HEIGHT_MM
     line = max(1.5, card[1] / 75) * SUPERSAMPLE
     for slot, i in enumerate(present):
