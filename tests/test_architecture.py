@@ -12,7 +12,7 @@ ORDER = (
     "errors", "interrupts", "ahead", "skeleton", "skeleton_maps", "camera", "geometry", "files", "parquet", "safe_pickle", "poses", "sequences",
     "smoothing", "resampling", "angles", "level", "stature", "answer_noise", "labels", "matching", "tracking", "tables", "datasets", "consensus", "synthetic",
     "keypoint_noise", "presets", "lifting", "losses", "metrics", "evaluation", "sequence_evaluation",
-    "training", "media", "intrinsics", "detection", "viewing", "export", "pipeline", "web_lifter", "study", "web", "live", "annotation",
+    "training", "media", "intrinsics", "detection", "viewing", "export", "pipeline", "batch", "web_lifter", "study", "web", "live", "annotation",
     "serving", "reproduce", "cli",
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import stat
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_claim",
     "check_file",
+    "locked",
     "open_npy",
     "open_npz",
     "read_bytes",
@@ -102,6 +104,36 @@ def _is_running(process: int) -> bool:
     except OSError:  # somebody else's
         return True
     return True
+
+
+@contextmanager
+def locked(path: str | Path, held: str) -> Iterator[None]:
+    """Keep other processes out of what a lock file stands for; its folder is made where it is not there.
+
+    The system lets go of the lock when the process ends, however it ends. The file stays.
+
+    Raises:
+        InputError: another process has it (`held` is the message), or the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise InputError(f"{path}: cannot write ({error.strerror or error})") from None
+    with file:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(held) from None
+        yield
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        The exit code: 0; 2 for bad input or usage (one line on stderr); 130 when interrupted.
+        The exit code: 0; 1 where some of many inputs failed; 2 for bad input or usage (one line on stderr); 130 when
+        interrupted.
     """
     arguments = sys.argv[1:] if argv is None else argv
     command = arguments[0] if arguments else "--help"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,11 +24,11 @@ class Lift:
 
     Writes poses.npz (3D joints, keypoints, scores, time stamps), an overlay of the keypoints on the frames, and
     view.html, the 3D viewer. With several inputs each gets a folder of its own in --out, and those finished before are
-    skipped. No camera parameters are needed.
+    skipped. No camera parameters are needed. Millions of inputs: --shard, which writes Parquet.
     """
 
     input: Annotated[str, tyro.conf.Positional]
-    """Image, folder, glob, video, or file or folder of keypoints."""
+    """Image, folder, glob, video, or file or folder of keypoints. With --shard also a list or an address."""
     out: Path = Path("lifted")
     """Folder to write to."""
     weights: str | None = None
@@ -77,6 +77,14 @@ class Lift:
     """Write the 3D viewer."""
     overwrite: bool = False
     """Lift again what was finished before, and detect again what was detected before."""
+    shard: str | None = None
+    """i/n: lift the i-th of n shares of many inputs to Parquet files in --out; the shares are n processes' anywhere."""
+    retry: bool = False
+    """With --shard or --ray: lift again the inputs that failed before."""
+    part_seconds: float = 300.0
+    """With --shard: write a file of results at least so often, which is what a killed process loses."""
+    ray: str | None = None
+    """Lift many inputs on Ray instead: local, auto, or the address of a cluster."""
 
     def run(self) -> None:
         """Lift every input; go on after a bad one among several, and fail at the end."""
@@ -88,6 +96,9 @@ class Lift:
         self._check()
         check_camera(self.intrinsics, self.focal, self.fov)
         check_heights(self.height)
+        if self.shard is not None or self.ray is not None:
+            self._lift_shard()
+            return
         lifter = None if self.weights is None else load(self.weights)
         path = Path(self.input)
         one_file = path.is_file() and not (is_image(path) or is_video(path))
@@ -121,6 +132,34 @@ class Lift:
     def _refuse(self, meant_for: str, given: dict[str, bool]) -> None:
         if wrong := [flag for flag, is_given in given.items() if is_given]:
             raise InputError(f"{self.input}: {', '.join(wrong)} is for {meant_for}, which this is not")
+
+    def _lift_shard(self) -> None:
+        """Lift a share of many inputs; leave with exit code 1 where some of them failed."""
+        from nearfar.batch import Bounds, Recipe, Shard, lift_shard
+        from nearfar.cli.inputs import image_size
+
+        alone = {"--box": self.box, "--boxes": self.boxes, "--media": self.media, "--fps": self.fps}
+        given = {flag: value is not None for flag, value in alone.items()}
+        self._refuse("single inputs", given | {"--height": bool(self.height), "--level": self.level})
+        if self.shard is not None and self.ray is not None:
+            raise InputError("--shard and --ray: Ray shares inputs out itself")
+        if not self.part_seconds > 0:
+            raise InputError(f"--part-seconds: expected seconds above 0, got {self.part_seconds}")
+        same = {field.name: getattr(self, field.name) for field in fields(Recipe) if field.name != "image_size"}
+        recipe = Recipe(**same, image_size=None if self.image_size is None else image_size(self.image_size))
+        work = None
+        if self.ray is not None:
+            from nearfar.batch.ray_data import ray_work
+
+            work = ray_work(self.out, recipe, self.ray)
+        shard = Shard.of(self.shard or "1/1")
+        bounds = Bounds(seconds=self.part_seconds)
+        share = lift_shard(self.input, self.out, shard, recipe, bounds=bounds, work=work, retry=self.retry)
+        before = f", {share.before} of them before" if share.before else ""
+        print(f"{self.out}: shard {shard}: {share.inputs} inputs{before}, {share.poses} poses, {share.failed} failed")
+        if share.failed:
+            print(f"nearfar: {share.failed} of {share.inputs} inputs failed: {share.errors}", file=sys.stderr)
+            raise SystemExit(1)
 
     def _lift_many(self, inputs: list[Path], lifter: Lifter | None) -> None:
         failed = []

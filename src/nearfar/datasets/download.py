@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from nearfar.datasets.archives import is_archive, unpack
 from nearfar.datasets.source import Download
 from nearfar.datasets.transfer import KEPT, Final, Passing, discard, go_on, part_size, read_begun
 from nearfar.errors import InputError
-from nearfar.files import write_text
+from nearfar.files import locked, write_text
 
 __all__ = ["Patience", "download_all"]
 
@@ -64,29 +62,11 @@ def download_all(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder / LOCK, f"{folder}: another nearfar is downloading into this folder"):
             for item in downloads:
                 _get(item, folder, patience or Patience(), report)
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot write ({error.strerror or error})") from None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process a folder; the system lets go of the lock when the process ends, however it ends."""
-    with (folder / LOCK).open("a") as file:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{folder}: another nearfar is downloading into this folder") from None
-        yield
 
 
 def _get(item: Download, folder: Path, patience: Patience, report: Callable[[str], None]) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nearfar.errors import InputError
-from nearfar.files import write_text
+from nearfar.files import locked, write_text
 from nearfar.skeleton import Skeleton
 from nearfar.training.checkpoint import load_checkpoint, read_progress
 from nearfar.training.objective import LimbReference
@@ -70,20 +70,5 @@ def open_run_folder(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: no lock
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot write ({error.strerror})") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{folder}: another process is training there") from None
+    with locked(folder / ".lock", f"{folder}: another process is training there"):
         yield
