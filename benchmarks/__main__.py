@@ -10,7 +10,6 @@ that none inherits the memory of another. Sections that the folder holds already
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import multiprocessing
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 import torch
 import tyro
 
-from benchmarks.speed.section import Curve, Figure, Section, Setting
+from benchmarks.speed.section import Curve, Figure, Section, Setting, keep
 from nearfar.files import write_text
 from nearfar.viewing.figures import house_style, new_figure, save_figure
 
@@ -44,12 +43,6 @@ class Arguments:
     """Folder of the CMU benchmark; without it sections use synthetic motion."""
     video: Path | None = None
     """A real video, for the video pipeline."""
-
-
-def measure(name: str, setting: Setting, path: Path) -> None:
-    """Measure a section and keep it."""
-    section: Section = importlib.import_module(f"benchmarks.speed.{name}").measure(setting)
-    write_text(path, json.dumps(dataclasses.asdict(section), indent=1) + "\n")
 
 
 def read(path: Path) -> Section:
@@ -111,7 +104,7 @@ def main() -> None:
         path = arguments.out / f"{name}{'.quick' if arguments.quick else ''}.json"
         if not path.exists():
             print(f"{name} ...", flush=True)
-            process = fresh.Process(target=measure, args=(name, setting, path))
+            process = fresh.Process(target=keep, args=(name, setting, path))
             process.start()
             process.join()
             if process.exitcode:

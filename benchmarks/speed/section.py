@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import json
 import multiprocessing
 import statistics
 import time
@@ -10,6 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+
+from nearfar.files import write_text
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,6 +104,12 @@ class Setting:
     repetitions: int = 5
     benchmark: Path | None = None
     video: Path | None = None
+
+
+def keep(name: str, setting: Setting, path: Path) -> None:
+    """Measure a section and write what it says as JSON: the work of a process of its own."""
+    section: Section = importlib.import_module(f"benchmarks.speed.{name}").measure(setting)
+    write_text(path, json.dumps(dataclasses.asdict(section), indent=1) + "\n")
 
 
 def in_turns(work: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:

@@ -11,18 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nearfar.errors import InputError
-from nearfar.labels import RelativeLabels
-from nearfar.poses import PoseSet
-from nearfar.skeleton import Skeleton, get_skeleton, skeleton_names
-from nearfar.skeleton_maps import remap
 
 if TYPE_CHECKING:
     from nearfar import metrics
     from nearfar.datasets import load_labels, load_poses
     from nearfar.evaluation import evaluate
+    from nearfar.labels import RelativeLabels
     from nearfar.lifting import Lifter, load
     from nearfar.pipeline import lift_media
+    from nearfar.poses import PoseSet
     from nearfar.presets import PRESETS, TrainingConfig, preset
+    from nearfar.skeleton import Skeleton, get_skeleton, skeleton_names
+    from nearfar.skeleton_maps import remap
     from nearfar.synthetic import synthetic_poses
     from nearfar.training import train
     from nearfar.viewing import write_overlay, write_viewer
@@ -52,8 +52,14 @@ __all__ = [
     "write_viewer",
 ]
 
-# What imports torch or an optional library is imported when it is first asked for.
+# Imported when it is first asked for: nobody waits for numpy, torch or an optional library that they do not use.
 _LAZY = {
+    "PoseSet": "nearfar.poses",
+    "RelativeLabels": "nearfar.labels",
+    "Skeleton": "nearfar.skeleton",
+    "get_skeleton": "nearfar.skeleton",
+    "remap": "nearfar.skeleton_maps",
+    "skeleton_names": "nearfar.skeleton",
     "PRESETS": "nearfar.presets",
     "TrainingConfig": "nearfar.presets",
     "preset": "nearfar.presets",

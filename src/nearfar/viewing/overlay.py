@@ -289,4 +289,5 @@ def _save_image(path: str | Path, image: npt.NDArray[np.uint8]) -> None:
         raise InputError(f"{path}: an overlay image is written as .png or .jpg")
     picture: PillowImage.Image = Image.fromarray(image)
     with replacing(path) as temporary:
-        picture.save(temporary, quality=92)  # PNG is lossless and disregards it
+        # PNG is lossless and disregards the quality; level 3 takes a third of the time of the usual 6, for 2 % more.
+        picture.save(temporary, quality=92, compress_level=3)
