@@ -50,8 +50,8 @@ def measure(setting: Setting) -> Section:
         tuple(figures),
         notes=(
             "Every figure is of fresh processes, whose files the system holds in memory already.",
-            f"The image is a frame of the video, {_size(image)}. The detector's ratio is of its seconds to all others but "
-            "those of importing torch: the command should be little else.",
+            f"The image is a frame of the video, {_size(image)}. The detector's ratio is of its seconds to "
+            "all others but those of importing torch: the command should be little else.",
         ),
     )
 
