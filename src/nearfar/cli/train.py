@@ -54,6 +54,14 @@ class Train:
 
     def run(self) -> None:
         """Load, train, save."""
+        from nearfar.training.ranks import joined_ranks
+
+        with joined_ranks(self.device) as ranks:
+            self._run()
+        if ranks.first:
+            print(self.out / "weights.safetensors")
+
+    def _run(self) -> None:
         from nearfar.datasets import load_poses
         from nearfar.training import train
 
@@ -81,7 +89,6 @@ class Train:
             checkpoint_seconds=self.checkpoint_seconds,
             card=_card(poses, labels, self.preset),
         )
-        print(self.out / "weights.safetensors")
 
     def _skeleton(self) -> str | Skeleton | None:
         if self.init is None:

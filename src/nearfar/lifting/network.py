@@ -10,7 +10,9 @@ normalisation in buffers, so that a saved network needs nothing but itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -22,7 +24,9 @@ from nearfar.lifting.rays import TurnedView
 from nearfar.presets import Head, NetworkConfig
 from nearfar.skeleton import Skeleton
 
-__all__ = ["MIN_JOINTS", "LiftingNetwork", "Prediction", "build_network"]
+__all__ = ["MIN_JOINTS", "LiftingNetwork", "Prediction", "build_network", "part_of_batch"]
+
+_PART: ContextVar[tuple[int, slice] | None] = ContextVar("part of the batch", default=None)
 
 
 MIN_JOINTS = 4
@@ -51,6 +55,16 @@ class Prediction(NamedTuple):
         ]
 
 
+@contextmanager
+def part_of_batch(rows: int, part: slice) -> Iterator[None]:
+    """Networks called herein see this part of a batch of so many rows: dropout draws what it would for all of them."""
+    token = _PART.set((rows, part))
+    try:
+        yield
+    finally:
+        _PART.reset(token)
+
+
 class Dropout(nn.Dropout):
     """Dropout whose share is rounded to 1/256, so that one random byte a feature decides: a third less time a step.
 
@@ -62,8 +76,10 @@ class Dropout(nn.Dropout):
         dropped = min(round(self.p * 256), 255)
         if not self.training or not dropped:
             return input
-        words = torch.empty(-(-input.numel() // 8), dtype=torch.int64, device=input.device).random_(-(2**63), None)
-        kept = (words.view(torch.uint8)[: input.numel()] >= dropped).view(input.shape)
+        rows, part = _PART.get() or (len(input), slice(None))
+        count = rows * input.shape[1:].numel()
+        words = torch.empty(-(-count // 8), dtype=torch.int64, device=input.device).random_(-(2**63), None)
+        kept = (words.view(torch.uint8)[:count].view(rows, *input.shape[1:]) >= dropped)[part]
         return input * kept.to(input.dtype).mul_(256 / (256 - dropped))
 
 

@@ -20,6 +20,7 @@ from nearfar.presets import SyntheticConfig, TurnConfig
 from nearfar.skeleton import Skeleton
 from nearfar.synthetic import synthetic_poses
 from nearfar.training.data import Batch
+from nearfar.training.ranks import Ranks
 
 __all__ = ["SyntheticSamples", "Teacher"]
 
@@ -80,9 +81,9 @@ class Teacher:
         network: the mean, in evaluation mode.
     """
 
-    def __init__(self, network: LiftingNetwork, config: TurnConfig) -> None:
+    def __init__(self, network: LiftingNetwork, config: TurnConfig, ranks: Ranks = Ranks()) -> None:  # noqa: B008 (frozen)
         self.network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
-        self.config = config
+        self.config, self.ranks = config, ranks
 
     def follow(self, network: LiftingNetwork, step: int) -> None:
         """Move towards the network; early steps, counted from 0, move further."""
@@ -102,7 +103,7 @@ class Teacher:
         joints stay missing; poses of which another joint would be beside the camera are left out.
         """
         with torch.no_grad():
-            lifted = self.network.lift(batch.pixels, batch.intrinsics)
+            lifted = self.ranks.lift(self.network.lift, batch.pixels, batch.intrinsics)
             missing = ~torch.isfinite(batch.pixels).all(-1, keepdim=True)
             lifted = lifted._replace(joints=torch.where(missing, torch.nan, lifted.joints))
             turns = random_turns(len(batch.pixels), self.config.tilt, generator)

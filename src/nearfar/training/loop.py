@@ -1,4 +1,4 @@
-"""The training loop: one device, whole tensors, resumable bit for bit on a CPU.
+"""The training loop: whole tensors, one device or several processes alike, resumable bit for bit on a CPU.
 
 Every random number is a function of the seed and of the step (or epoch), so a run that was killed goes on from its
 last checkpoint exactly as if it had never stopped.
@@ -34,6 +34,7 @@ from nearfar.training.data import Batch, TrainingData
 from nearfar.training.initial import read_start
 from nearfar.training.log import RunLog
 from nearfar.training.objective import LimbReference, objective
+from nearfar.training.ranks import Ranks
 from nearfar.training.run_folder import fingerprint_of, open_run_folder, starting_step
 from nearfar.training.stepping import (
     denormals_as_zero,
@@ -83,6 +84,9 @@ def train(
         checkpoint_seconds: write a checkpoint after so many seconds, besides after every epoch.
         card: what is known about the data, for the model card inside the weights.
 
+    In a torch process group (`nearfar.training.ranks`) the processes share the network's passes; the first one alone
+    writes to `out`, which all must see, shows progress, and measures on val.
+
     Returns:
         The lifter after the last epoch.
 
@@ -111,6 +115,8 @@ def train(
     if poses.mean_limb_lengths is not None:
         facts["mean_limb_lengths"] = np.asarray(poses.mean_limb_lengths, dtype=np.float64).tolist()
     lifter = Lifter(network.eval(), facts)
+    ranks = Ranks.current()
+    ranks.share(network)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=config.optimiser.learning_rate, weight_decay=config.optimiser.weight_decay, fused=True
     )
@@ -118,15 +124,20 @@ def train(
         start.put(network, optimiser)
         network.fit_input_statistics(data.keypoints)
     synthetic = SyntheticSamples.of(config.synthetic, skeleton, config.seed, steps, place)
-    teacher = Teacher(network, config.turn) if config.turn.weight else None
+    teacher = Teacher(network, config.turn, ranks) if config.turn.weight else None
     folder = None if out is None else Path(out)
     fingerprint = fingerprint_of(skeleton, data.tensors, reference)
-    with open_run_folder(folder):
+    with open_run_folder(folder if ranks.first else None):
         step = starting_step(folder, _modules(network, teacher), optimiser, config, fingerprint, resume=resume)
+        ranks.check_same("data", int(fingerprint[:15], 16), place)
+        ranks.check_same("steps done", step, place)
         carried = optimiser_steps(optimiser) - step
+        if not ranks.first:
+            folder, val, progress = None, None, False
         with RunLog(folder, step) as log:
             run = _Run(
                 network,
+                ranks,
                 teacher,
                 optimiser,
                 data,
@@ -149,6 +160,7 @@ def train(
 @dataclasses.dataclass(eq=False)
 class _Run:
     network: LiftingNetwork
+    ranks: Ranks
     teacher: Teacher | None
     optimiser: torch.optim.Optimizer
     data: TrainingData
@@ -189,7 +201,7 @@ class _Run:
                     bar.update()
                     if step % LOG_EVERY == 0 or step % per_epoch == 0:
                         self._record(terms, step, epoch, bar)
-                    if interrupted.is_set():
+                    if self.ranks.any(interrupted.is_set(), self.data.keypoints.device):
                         self._save(step)
                         raise KeyboardInterrupt
                     if time.monotonic() - saved_at > self.checkpoint_seconds:
@@ -220,7 +232,8 @@ class _Run:
         network.train()
         together = [batch, *companions.values()]
         with half_precision:
-            lifted = network(torch.cat([b.keypoints for b in together]), torch.cat([b.intrinsics for b in together]))
+            keypoints = torch.cat([b.keypoints for b in together])
+            lifted = self.ranks.lift(network, keypoints, torch.cat([b.intrinsics for b in together]))
         predictions = lifted.split([len(b.keypoints) for b in together])
         terms = objective(predictions[0], batch, config.loss, self.reference, root)
         weights = {"synthetic": config.synthetic.weight, "turned": config.turn.weight}
@@ -230,6 +243,7 @@ class _Run:
         loss = torch.stack(list(terms.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.ranks.sum_gradients(network)
         if config.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.gradient_clip)
         self.optimiser.step()
