@@ -52,8 +52,8 @@ def postgresql_server() -> Iterator[str]:
     """A PostgreSQL server of the tests' own."""
     if postgresql.binaries() is None:
         pytest.skip("needs PostgreSQL (Debian: postgresql)")
-    with postgresql.running_server() as address:
-        yield address
+    with postgresql.running_cluster() as cluster:
+        yield cluster.address
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -6,11 +6,14 @@ import asyncio
 import logging
 import select
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Annotated, Any
 
@@ -29,7 +32,7 @@ from nearfar.annotation.web.security import CurrentPerson, require, session_of, 
 from nearfar.errors import InputError
 from nearfar.web import server
 from nearfar.web.protection import Protection, protect
-from nearfar.web.rates import Buckets, Rate, network_of
+from nearfar.web.rates import Buckets, Rate, SharedBuckets, network_of
 
 HOME = "http://localhost"
 HTTPS = "https://localhost"
@@ -316,14 +319,17 @@ def test_floods_are_stopped(tmp_path: Path) -> None:
     app.state.project.engine.dispose()
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 10)), max_size=60))
-def test_buckets_let_through_what_the_rate_allows(asked: list[tuple[str, float]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 10), st.booleans()), max_size=60), st.booleans())
+def test_buckets_let_through_what_the_rate_allows(asked: list[tuple[str, float, bool]], shared: bool) -> None:
     now = [0.0]
-    buckets = Buckets(Rate(3, 0.5), clock=lambda: now[0])
+    rate = Rate(3, 0.5)
+    with TemporaryDirectory() as folder:
+        made = [SharedBuckets(rate, Path(folder, "rate"), clock=lambda: now[0]) for _ in range(2)]
+    alone = Buckets(rate, clock=lambda: now[0])
     passed: dict[str, int] = {}
-    for key, pause in asked:
+    for key, pause, which in asked:
         now[0] += pause
-        wait = buckets.take(key)
+        wait = (made[which] if shared else alone).take(key)
         passed[key] = passed.get(key, 0) + (wait == 0)
         assert passed[key] <= 3 + 0.5 * now[0] + 1e-6
         assert 0 <= wait <= 2
@@ -335,6 +341,23 @@ def test_buckets_need_bounded_memory() -> None:
         buckets.take(str(number))
     assert len(buckets) == 100
     assert buckets.take("999") > 0
+
+
+def test_processes_count_together(tmp_path: Path) -> None:
+    take = (
+        "import sys; from pathlib import Path; from nearfar.web.rates import Rate, SharedBuckets\n"
+        "buckets = SharedBuckets(Rate(100, 1e-6), Path(sys.argv[1]))\n"
+        "print(sum(buckets.take(sys.argv[2]) == 0 for _ in range(80)))"
+    )
+    command = [sys.executable, "-c", take, tmp_path / "rate"]
+    running = [subprocess.Popen([*command, "one"], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert sum(int(process.communicate(timeout=60)[0]) for process in running) == 100
+    buckets = SharedBuckets(Rate(100, 1e-6), tmp_path / "rate")
+    assert buckets.take("one") > 0
+    assert buckets.take("another") == 0
+    for number in range(100_000):  # more than there are places for: who came last is remembered
+        buckets.take(str(number))
+    assert [buckets.take("99999") for _ in range(100)].count(0.0) == 99
 
 
 def test_a_household_is_one_address() -> None:

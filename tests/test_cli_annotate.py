@@ -15,6 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -159,10 +160,10 @@ def test_people(folder: Path) -> None:
     assert "expected 0..365" in badly("users", "link", project, "1", "--days", "999")
 
 
-def started(project: Path, port: int) -> tuple[subprocess.Popen[str], str]:
+def started(project: Path, port: int, *options: str) -> tuple[subprocess.Popen[str], str]:
     """A server, and what it said until it was ready."""
     process = subprocess.Popen(
-        [*NEARFAR, "serve", str(project), "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [*NEARFAR, "serve", str(project), "--port", str(port), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -218,6 +219,44 @@ def test_a_server_starts_and_stops(folder: Path) -> None:
     assert second.group() not in link.group()
     links = json.loads(well("users", "list", folder / "project", "--json"))["links"]
     assert len(links) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+def test_several_processes_serve_and_one_that_is_killed_is_replaced(folder: Path) -> None:
+    init(folder)
+    assert "expected 1..256" in badly("serve", folder / "project", "--processes", "0")
+    port = free_port()
+    process, _ = started(folder / "project", port, "--processes", "2")
+
+    def workers() -> set[int]:
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return {int(pid) for pid in listed if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()}
+
+    def until(right: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not right():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+    try:
+        until(lambda: len(workers()) == 2)
+        before = workers()
+        os.kill(min(before), signal.SIGKILL)
+        until(lambda: len(workers()) == 2 and workers() != before)
+        for _ in range(20):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as response:
+                assert response.status == 200
+        os.kill(process.pid, signal.SIGTERM)
+        rest = process.communicate(timeout=60)[0]
+        assert process.returncode == 0, rest
+        assert "stopped" in rest
+        assert "Traceback" not in rest
+        process, _ = started(folder / "project", port, "--processes", "2")
+        orphans = workers()
+        process.kill()
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
+    finally:
+        process.kill()
 
 
 def test_help_needs_no_studio() -> None:

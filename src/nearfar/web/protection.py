@@ -13,14 +13,15 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, cookie_parser
 
 from nearfar.errors import InputError
-from nearfar.web.rates import Buckets, Rate, network_of
+from nearfar.web.rates import Buckets, Rate, SharedBuckets, network_of
 from nearfar.web.secrets import hash_token
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Protection:
         address_rate: requests of one address (a whole laboratory may share one).
         sign_in_rate: attempts to sign in from one address, and unknown sessions shown by it.
         export_rate: exports of all people together.
+        shared: folder of the files in which several processes count together; None for one process.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
@@ -60,6 +62,7 @@ class Protection:
     address_rate: Rate = ADDRESS_RATE
     sign_in_rate: Rate = SIGN_IN_RATE
     export_rate: Rate = EXPORT_RATE
+    shared: Path | None = None
 
     def __post_init__(self) -> None:
         for proxy in self.trusted_proxies:
@@ -67,6 +70,11 @@ class Protection:
                 ipaddress.ip_network(proxy, strict=False)
             except ValueError:
                 raise InputError(f"trusted proxy: expected an address or a network, got {proxy!r}") from None
+
+    def buckets(self, of: Literal["session", "address", "sign_in", "export"]) -> Buckets | SharedBuckets:
+        """What counts requests of one kind."""
+        rate: Rate = getattr(self, f"{of}_rate")
+        return Buckets(rate) if self.shared is None else SharedBuckets(rate, self.shared / of)
 
 
 def protect(
@@ -84,7 +92,7 @@ def protect(
         signs_in: whether a request tries to sign in.
         reads_body: whether the page of a request reads its body on its own, and bounds it itself.
     """
-    app.state.guesses = Buckets(protection.sign_in_rate)
+    app.state.guesses = protection.buckets("sign_in")
     app.add_middleware(Bodies, most=protection.body_bytes, seconds=protection.body_seconds, except_for=reads_body)
     app.add_middleware(SameOrigin)
     app.add_middleware(Rates, protection=protection, guesses=app.state.guesses, signs_in=signs_in)
@@ -202,12 +210,12 @@ class Rates:
     """Refuse (429) who asks too often."""
 
     def __init__(
-        self, app: ASGIApp, protection: Protection, guesses: Buckets, signs_in: Callable[[Scope], bool]
+        self, app: ASGIApp, protection: Protection, guesses: Buckets | SharedBuckets, signs_in: Callable[[Scope], bool]
     ) -> None:
         self.app = app
         self._signs_in = signs_in
-        self._sessions = Buckets(protection.session_rate)
-        self._addresses = Buckets(protection.address_rate)
+        self._sessions = protection.buckets("session")
+        self._addresses = protection.buckets("address")
         self._guesses = guesses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import logging
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -17,13 +18,16 @@ from starlette.types import ASGIApp
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["Server", "server_config"]
+__all__ = ["Server", "raise_file_limit", "server_config"]
 
 HEADER_SECONDS = 15.0
-CONNECTIONS = 1000
+CONNECTIONS = 2000
+"""Of one process."""
+
+OPEN_FILES = 65536
 
 
-def server_config(app: ASGIApp, host: str, port: int, **options: Any) -> uvicorn.Config:
+def server_config(app: ASGIApp | Callable[[], ASGIApp], host: str, port: int, **options: Any) -> uvicorn.Config:
     """How an application is served.
 
     Slow clients are cut off while they send headers (bodies: `protection.Bodies`), connections are bounded, and the log
@@ -31,7 +35,7 @@ def server_config(app: ASGIApp, host: str, port: int, **options: Any) -> uvicorn
     believes everybody on this machine.
 
     Args:
-        app: the application.
+        app: the application; or what makes it, with ``factory=True``.
         host: address to listen on.
         port: port.
         **options: more of uvicorn's, such as ``ssl_certfile``.
@@ -49,6 +53,18 @@ def server_config(app: ASGIApp, host: str, port: int, **options: Any) -> uvicorn
         log_config=log_config(),
         **options,
     )
+
+
+def raise_file_limit() -> None:
+    """Let this process and its children open as many files, and so connections, as the system lets them."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Server(uvicorn.Server):

@@ -115,7 +115,7 @@ def open_project(folder: str | Path, database: str | None = None) -> Project:
     images = Path(folder, file.images)
     place = _absolute(address, folder)
     _check_there(place)
-    engine = connect(place, pool_size=max(10, os.cpu_count() or 1))
+    engine = connect(place)
     try:
         migrate(engine)
         with engine.connect() as connection:
@@ -214,6 +214,8 @@ def init_project(
                     insert_pairs(connection, explained(some, poses.skeleton, settings), settings, rng, purpose=purpose)
                 if rendered is not None:
                     insert_lessons(connection, rendered)
+                if connection.dialect.name == "postgresql":  # it would count rows a minute later by itself
+                    connection.exec_driver_sql("ANALYZE pose, pair")
         finally:
             engine.dispose()  # SQLite's write-ahead log is folded into its file before that moves
     return open_project(folder, database)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from tqdm import tqdm
 
 from nearfar.annotation import schema
+from nearfar.annotation.database import insert_many
 from nearfar.annotation.projects.lessons import Lessons
 from nearfar.annotation.projects.pairs import Pairs
 from nearfar.annotation.projects.placing import crop_boxes, usable_joints
@@ -55,8 +56,7 @@ def insert_pairs(
                 }
                 for pose, (a, b), priority, true, why in zip(*columns, strict=True)
             ]  # fmt: skip
-            if rows:
-                connection.execute(schema.pair.insert(), rows)
+            insert_many(connection, schema.pair, rows)
             bar.update(len(part))
 
 
@@ -70,7 +70,7 @@ def insert_lessons(connection: Connection, lessons: Lessons) -> None:
         {"id": schema.LESSON_POSES + row, "image": name, "lesson": True, **dict(zip(CROP, box, strict=True))}
         for row, (name, box) in enumerate(zip(names.values().tolist(), boxes.tolist(), strict=True))
     ]
-    connection.execute(schema.pose.insert(), rows)
+    insert_many(connection, schema.pose, rows)
     pairs = [
         {
             "pose_id": schema.LESSON_POSES + lesson.pose, "joint_a": lesson.joints[0], "joint_b": lesson.joints[1],
@@ -79,7 +79,7 @@ def insert_lessons(connection: Connection, lessons: Lessons) -> None:
         }
         for number, lesson in enumerate(lessons.questions)
     ]  # fmt: skip
-    connection.execute(schema.pair.insert(), pairs)
+    insert_many(connection, schema.pair, pairs)
 
 
 def insert_poses(connection: Connection, rows: Array, names: tuple[str, ...], image: Array, boxes: Array) -> None:
@@ -94,7 +94,7 @@ def insert_poses(connection: Connection, rows: Array, names: tuple[str, ...], im
             }
             for row in some.tolist()
         ]
-        connection.execute(schema.pose.insert(), values)
+        insert_many(connection, schema.pose, values)
 
 
 def _chunks(pairs: Pairs, size: int = 10_000) -> Iterator[Pairs]:

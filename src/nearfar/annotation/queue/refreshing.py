@@ -155,7 +155,7 @@ def _claimed(engine: Engine, now: float) -> Iterator[float | None]:
 
     def claim(connection: Connection) -> bool:
         if connection.execute(select(table.c.id)).first() is None:
-            connection.execute(upsert(connection, table).values(id=1).on_conflict_do_nothing())
+            connection.execute(upsert(connection.dialect.name, table).values(id=1).on_conflict_do_nothing())
         # A claim that ends later than one made now is from before the clock was set back.
         free = or_(table.c.claimed_until.is_(None), table.c.claimed_until <= now, table.c.claimed_until > until)
         return connection.execute(update(table).where(free).values(claimed_until=until)).rowcount == 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Executable, bindparam, delete, insert, select
 
 from nearfar.annotation import schema
 from nearfar.annotation.database import upsert
@@ -72,16 +73,19 @@ def time_bin(response_ms: int) -> int:
 
 def add_tally(connection: Connection, person_id: int, tally: Tally) -> None:
     """Add to a person's sums; the person is locked."""
-    table = schema.tally
     for hour, counts in tally.items():
-        if not any(counts.values()):
-            continue
-        # All columns, so that the statement is always the same and compiled once.
-        query = upsert(connection, table).values(
-            person_id=person_id, hour=hour, **{name: counts[name] for name in COUNTED}
-        )
-        sums = {name: table.c[name] + query.excluded[name] for name in COUNTED}
-        connection.execute(query.on_conflict_do_update(index_elements=["person_id", "hour"], set_=sums))
+        if any(counts.values()):
+            row = {"person_id": person_id, "hour": hour, **{name: counts[name] for name in COUNTED}}
+            connection.execute(_adding(connection.dialect.name), row)
+
+
+@cache
+def _adding(dialect: str) -> Executable:
+    """The statement that adds a row to the sums; making it costs more than all else of an answer."""
+    table = schema.tally
+    query = upsert(dialect, table).values({column.name: bindparam(column.name) for column in table.c})
+    sums = {name: table.c[name] + query.excluded[name] for name in COUNTED}
+    return query.on_conflict_do_update(index_elements=["person_id", "hour"], set_=sums)
 
 
 def retally(connection: Connection, settings: Settings, person_id: int) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +16,7 @@ from nearfar.annotation.queue.leasing import release_expired
 from nearfar.annotation.queue.refreshing import is_due, refresh
 from nearfar.annotation.settings import Settings
 
-__all__ = ["keep_up", "look_after"]
+__all__ = ["keeping_up", "look_after"]
 
 ROUND_SECONDS = 10.0
 EVERY_SECONDS = 60.0
@@ -37,11 +38,23 @@ def look_after(
             block_flagged(engine, settings, clock())
 
 
-def keep_up(engine: Engine, settings: Settings, stop: threading.Event) -> None:
-    """Look after a project until `stop` is set: the body of a background thread of the server.
+@contextmanager
+def keeping_up(engine: Engine, settings: Settings) -> Iterator[None]:
+    """Look after a project in a thread while the block runs.
 
     Several servers may do so at once. What goes wrong is logged, and tried again in the next round.
     """
+    stop = threading.Event()
+    upkeep = threading.Thread(target=_keep_up, args=(engine, settings, stop), daemon=True)
+    upkeep.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        upkeep.join(10)
+
+
+def _keep_up(engine: Engine, settings: Settings, stop: threading.Event) -> None:
     import torch  # noqa: F401  merging needs it, and the first answer should not wait for it
 
     while not stop.wait(ROUND_SECONDS):

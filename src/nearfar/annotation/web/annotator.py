@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, insert, select
 
 from nearfar.annotation import schema
-from nearfar.annotation.database import with_retries
+from nearfar.annotation.database import reading, with_retries
 from nearfar.annotation.external.visits import take_task
 from nearfar.annotation.people import Person
 from nearfar.annotation.projects.crops import crop_jpeg, find_crop
@@ -92,16 +92,16 @@ class CommentBody(Body):
     text: Annotated[str, Field(min_length=1, max_length=LONGEST_COMMENT)]
 
 
-def project_of(request: Request) -> Project:
-    """The project that is served."""
+async def project_of(request: Request) -> Project:
+    """The project that is served. Async like all that waits for nothing: every other dependency takes a thread."""
     project: Project = request.app.state.project
     return project
 
 
-def showing_of(request: Request) -> Showing:
+async def showing_of(request: Request) -> Showing:
     """What puts its questions into words."""
     pages: Pages = request.app.state.pages
-    return Showing(project_of(request), pages.texts)
+    return Showing(request.app.state.project, pages.texts)
 
 
 Shown = Annotated[Showing, Depends(showing_of)]
@@ -136,7 +136,7 @@ def leave_tutorial(request: Request, session: CurrentSession, person: Annotator,
 
 
 def _tutorial(request: Request, csrf_token: str, person: Person, *, early: bool) -> Response:
-    showing = showing_of(request)
+    showing = Showing(request.app.state.project, request.app.state.pages.texts)
     project, texts, now = showing.project, showing.texts, time.time()
     settings = project.settings
     first = person.stage == "tutorial"
@@ -293,7 +293,7 @@ def show_static(request: Request, version: str, name: str) -> Response:
 
 def _picture(project: Project, query: Select[int]) -> Response:
     """The crop of the pose that a query finds; private to the browser that asked."""
-    with project.engine.connect() as connection:
+    with reading(project.engine) as connection:
         pose_id = connection.execute(query).scalar()
         crop = None if pose_id is None else find_crop(connection, pose_id)
     if crop is None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -21,17 +18,15 @@ from starlette.types import Scope
 
 from nearfar.annotation import schema
 from nearfar.annotation.projects.project import Project
-from nearfar.annotation.queue.upkeep import keep_up
+from nearfar.annotation.queue.upkeep import keeping_up
 from nearfar.annotation.web import admin, annotator, external, sign_in
 from nearfar.annotation.web.rendering import STATIC, Pages, page
 from nearfar.annotation.web.texts import load_texts
 from nearfar.web.protection import Protection, add_security_headers, protect, shown_token
-from nearfar.web.rates import Buckets
 from nearfar.web.secrets import hash_token
-from nearfar.web.server import server_config
 from nearfar.web.static_files import StaticFiles
 
-__all__ = ["create_app", "serve", "signs_in"]
+__all__ = ["create_app", "signs_in"]
 
 ENTRANCES = ("/external/mturk", "/external/prolific")
 """Pages that sign external workers in, by what stands in their addresses."""
@@ -39,13 +34,16 @@ ENTRANCES = ("/external/mturk", "/external/prolific")
 log = logging.getLogger(__name__)
 
 
-def create_app(project: Project, *, protection: Protection | None = None, language: str = "en") -> FastAPI:
+def create_app(
+    project: Project, *, protection: Protection | None = None, language: str = "en", upkeep: bool = True
+) -> FastAPI:
     """The studio of one project.
 
     Args:
         project: an opened project; it stays open as long as the application.
         protection: what is let through; by default what is safe on this machine alone.
         language: of its texts.
+        upkeep: look after the project while it is served; no where another process does.
 
     Raises:
         InputError: no texts of that language.
@@ -53,12 +51,8 @@ def create_app(project: Project, *, protection: Protection | None = None, langua
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        stop = threading.Event()
-        upkeep = threading.Thread(target=keep_up, args=(project.engine, project.settings, stop), daemon=True)
-        upkeep.start()
-        yield
-        stop.set()
-        upkeep.join(10)
+        with keeping_up(project.engine, project.settings) if upkeep else nullcontext():
+            yield
 
     app = FastAPI(title=project.title, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.project = project
@@ -73,33 +67,9 @@ def create_app(project: Project, *, protection: Protection | None = None, langua
         app.add_exception_handler(kind, _database_failed)
     app.add_exception_handler(Exception, _failed)
     protection = protection or Protection()
-    app.state.exports = Buckets(protection.export_rate)
+    app.state.exports = protection.buckets("export")
     protect(app, protection, signs_in=signs_in)
     return app
-
-
-def serve(
-    project: Project,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    *,
-    protection: Protection | None = None,
-    language: str = "en",
-    **options: Any,
-) -> None:
-    """Serve a project until Ctrl-C.
-
-    Args:
-        project: an opened project.
-        host: address to listen on.
-        port: port.
-        protection: what is let through.
-        language: of the texts.
-        **options: uvicorn's, such as ``ssl_certfile`` and ``ssl_keyfile``.
-    """
-    uvicorn.Server(
-        server_config(create_app(project, protection=protection, language=language), host, port, **options)
-    ).run()
 
 
 def signs_in(scope: Scope) -> bool:
@@ -122,7 +92,8 @@ async def _not_understood(request: Request, error: Exception) -> Response:
 
 
 async def _database_failed(request: Request, error: Exception) -> Response:
-    log.error("database: %s: %s", type(error).__name__, getattr(error, "orig", None))  # without the statement's values
+    told = str(getattr(error, "orig", None)).partition("\n")[0]  # without the statement's values
+    log.error("database: %s: %s", type(error).__name__, told)
     return _say(request, 503, "the database does not answer", {"Retry-After": "5"})
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hmac
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 from fastapi import Depends, HTTPException, Request, Response
 from sqlalchemy import Engine
 
 from nearfar.annotation import sessions
-from nearfar.annotation.database import with_retries
+from nearfar.annotation.database import reading, with_retries
 from nearfar.annotation.people import Person
 from nearfar.annotation.schema import Role
 from nearfar.annotation.sessions import Session
@@ -53,7 +53,7 @@ def session_of(request: Request) -> Session | None:
         return None
     now = time.time()
     engine = engine_of(request)
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         session = sessions.find_session(connection, token, now)
     if session is None:
         if wait := request.app.state.guesses.take(address_of(request.scope)):
@@ -93,7 +93,7 @@ def current_session(request: Request, csrf_token: Annotated[str | None, Depends(
     return session
 
 
-def current_person(session: Annotated[Session, Depends(current_session)]) -> Person:
+async def current_person(session: Annotated[Session, Depends(current_session)]) -> Person:
     """Who asks. Signed in, whatever their role: see `require`."""
     return session.person
 
@@ -102,14 +102,14 @@ CurrentSession = Annotated[Session, Depends(current_session)]
 CurrentPerson = Annotated[Person, Depends(current_person)]
 
 
-def require(*roles: Literal["annotator", "viewer"] | Role) -> Callable[[Session], Person]:
+def require(*roles: Literal["annotator", "viewer"] | Role) -> Callable[[Session], Awaitable[Person]]:
     """A dependency: the person who asks, with one of the roles. Admins may do everything.
 
     Raises:
         HTTPException: 401 for strangers, 403 for other roles.
     """
 
-    def check_role(session: CurrentSession) -> Person:
+    async def check_role(session: CurrentSession) -> Person:
         if session.person.role != "admin" and session.person.role not in roles:
             raise HTTPException(403, "this page is not for your role")
         return session.person

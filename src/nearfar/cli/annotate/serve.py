@@ -13,9 +13,12 @@ import tyro
 
 from nearfar.cli.annotate.common import OfProject
 from nearfar.cli.listening import address, certificate_options, free_port, host_names
+from nearfar.errors import InputError
 
 if TYPE_CHECKING:
     from nearfar.annotation.projects.project import Project
+
+MOST_PROCESSES = 256
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,20 @@ class Serve(OfProject):
     """Its private key."""
     language: str = "en"
     """Of the texts that people read."""
+    processes: int = 1
+    """Processes that serve; about one a core, and PostgreSQL behind them."""
     access_log: bool = False
     """Log every request."""
 
     def run(self) -> None:
         """Print where, invite the first admin, serve."""
+        from nearfar.annotation.database import missing_connections
         from nearfar.annotation.projects.applying import apply_settings
-        from nearfar.annotation.web.app import serve
+        from nearfar.annotation.web.serving import serve
         from nearfar.web.protection import Protection
 
+        if not 1 <= self.processes <= MOST_PROCESSES:
+            raise InputError(f"--processes: expected 1..{MOST_PROCESSES}, got {self.processes}")
         options: dict[str, Any] = certificate_options(self.certificate, self.key)
         port = free_port(self.host, self.port)
         protection = Protection(hosts=host_names(self.host, self.public_url), trusted_proxies=self.trusted_proxy)
@@ -52,6 +60,11 @@ class Serve(OfProject):
             apply_settings(project.engine, project.settings)
             if not project.images.is_dir():
                 print(f"there is no folder {project.images}: no images can be shown until it is back", file=sys.stderr)
+            if (few := missing_connections(project.engine, self.processes)) is not None:
+                print(
+                    f"PostgreSQL lets in {few[0]} connections; up to {few[1]} may be wanted: raise max_connections",
+                    file=sys.stderr,
+                )
             url = address(self.host, port, self.public_url, encrypted=bool(options))
             print(f"{project.title}: {url}")
             if (link := first_admin_link(project, url, time.time())) is not None:
@@ -59,7 +72,15 @@ class Serve(OfProject):
             print("Ctrl-C stops the server", flush=True)
             options |= {"access_log": self.access_log, "log_level": "info" if self.access_log else "warning"}
             with suppress(KeyboardInterrupt):
-                serve(project, self.host, port, protection=protection, language=self.language, **options)
+                serve(
+                    project,
+                    self.host,
+                    port,
+                    protection=protection,
+                    language=self.language,
+                    processes=self.processes,
+                    **options,
+                )
             print("stopped; all answers are stored")
 
 
