@@ -15,14 +15,18 @@ import multiprocessing
 import os
 import platform
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
+import numpy as np
 import torch
 import tyro
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.speed.section import Curve, Figure, Section, Setting, keep
 from nearfar.files import write_text
 from nearfar.viewing.figures import house_style, new_figure, save_figure
+from nearfar.viewing.style import CYCLE
 
 SECTIONS = tuple(sorted(path.stem for path in Path(__file__).with_name("speed").glob("*.py") if path.stem != "section"))
 
@@ -68,20 +72,29 @@ def table(section: Section) -> str:
             goal = f"{bound}: {'met' if one.met else 'not met'}"
         spread = f"{short(one.low)} to {short(one.high)}"
         lines.append(f"| {one.name} | {short(one.value)} {one.unit} | {spread} | {ratio} | {goal} |")
-    return "\n".join([*lines, "", *section.notes, ""])
+    return "\n".join([*lines, "", " ".join(section.notes), ""])
 
 
 def draw(curve: Curve, path: Path) -> None:
-    """A curve's lines, with a dot where something was measured."""
+    """A curve's lines, with a mark where something was measured."""
     with house_style():
         figure = new_figure(6.4, 4.0)
         ax = figure.subplots()
-        for name, points in curve.lines.items():
-            ax.plot(*zip(*points, strict=True), "o-", label=name)
+        for (name, points), colour, mark in zip(curve.lines.items(), cycle(CYCLE), cycle("osD^vP"), strict=False):
+            # Logarithms show no nothing, which small amounts of memory are measured as.
+            shown = [point for point in points if not curve.logarithmic or min(point) > 0]
+            ax.plot(*np.reshape(shown, (-1, 2)).T, color=colour, marker=mark, label=name)
+        ax.set(xlabel=curve.x, ylabel=curve.y, title=curve.title)
         if curve.logarithmic:
             ax.set(xscale="log", yscale="log")
-        ax.set(xlabel=curve.x, ylabel=curve.y, title=curve.title)
-        ax.legend()
+        for axis in (ax.xaxis, ax.yaxis):
+            if curve.logarithmic:
+                low, high = axis.get_view_interval()
+                axis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5)))
+                axis.set_minor_formatter(NullFormatter())
+            axis.set_major_formatter(lambda value, _: short(value))
+        if len(curve.lines) > 1:
+            ax.legend()
         save_figure(figure, path)
 
 
@@ -113,11 +126,14 @@ def main() -> None:
     sections = {
         name: read(arguments.out / f"{name}.json") for name in SECTIONS if (arguments.out / f"{name}.json").exists()
     }
+    parts = ["# Speed, measured\n", f"Measured on: {machine()}.\n"]
     for name, section in sections.items():
+        parts.append(table(section))
         for i, curve in enumerate(section.curves):
-            draw(curve, arguments.out / f"{name}_{i}.png")
-    written = "\n".join([f"Measured on: {machine()}.\n", *(table(section) for section in sections.values())])
-    write_text(arguments.out / "speed.md", written)
+            picture = f"speed_{name}_{i}.png"
+            draw(curve, arguments.out / picture)
+            parts.append(f"![{curve.title}: {curve.x}, {curve.y}]({picture})\n")
+    write_text(arguments.out / "speed.md", "\n".join(parts))
     whole = {name: dataclasses.asdict(section) for name, section in sections.items()} | {"machine": machine()}
     write_text(arguments.out / "speed.json", json.dumps(whole, indent=1) + "\n")
 

@@ -80,7 +80,7 @@ def _batches(setting: Setting) -> tuple[list[Figure], list[Curve]]:
     ]
     return figures, [
         Curve("Lifting by batch", "poses at a time", "µs a pose", lines),
-        Curve("Lifting", "poses", "seconds", {"torch, all threads": grown}),
+        Curve("Lifting, all threads", "poses", "seconds", {"torch": grown}),
     ]
 
 
@@ -184,7 +184,7 @@ def _evaluation(setting: Setting) -> tuple[list[Figure], list[Curve]]:
     }
     seconds, memory = ([one[i] for one in measured[counts[-1]]] for i in (0, 1))
     curves = [
-        Curve(title, "poses", y, {"`evaluate`": [(n, median(one[i] for one in runs)) for n, runs in measured.items()]})
+        Curve(title, "poses", y, {"evaluate": [(n, median(one[i] for one in runs)) for n, runs in measured.items()]})
         for i, (title, y) in enumerate((("Evaluating", "seconds"), ("Evaluating: memory", "GB beside the poses")))
     ]
     return [

@@ -22,7 +22,7 @@ DETECTOR = ("detector: MediaPipe and its model loaded", "detector: the image sea
 
 def measure(setting: Setting) -> Section:
     """Everything in fresh processes."""
-    times = range(2 if setting.quick else setting.repetitions)
+    times = range(1 if setting.quick else setting.repetitions)
     imports = [float(_python("-c", IMPORT)) for _ in times]
     helps = [_seconds(lambda: _python("-c", HELP)) for _ in times]  # fails where torch was imported
     figures = [
