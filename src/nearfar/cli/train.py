@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import tyro
 
@@ -16,6 +16,9 @@ from nearfar.labels import RelativeLabels
 from nearfar.poses import PoseSet
 from nearfar.presets import PRESETS, TrainingConfig, preset
 from nearfar.skeleton import Skeleton, get_skeleton
+
+if TYPE_CHECKING:
+    from nearfar.training import TrainingStore
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Train:
     """
 
     data: Path
-    """Training poses: a nearfar .npz, or a file of the CMU benchmark."""
+    """Training poses: a nearfar .npz, a file of the CMU benchmark, or a store with its labels (nearfar data pack)."""
     out: Path
     """Folder of the run."""
     val: Path | None = None
@@ -63,19 +66,27 @@ class Train:
 
     def _run(self) -> None:
         from nearfar.datasets import load_poses
-        from nearfar.training import train
+        from nearfar.training import TrainingStore, train
 
-        poses = load_poses(self.data)
-        if (skeleton := self._skeleton()) is not None:
-            poses = poses.remap(skeleton)
-        val = None if self.val is None else load_poses(self.val).remap(poses.skeleton)
-        labels = val_labels = None
-        if self.config.loss.order != "none":
-            labels = read_labels(self.labels, self.data, poses)
+        poses: PoseSet | TrainingStore
+        labels = val_labels = val = None
+        if TrainingStore.is_store(self.data):
+            poses = TrainingStore.open(self.data)
+            skeleton = self._skeleton()
+            if skeleton is not None and get_skeleton(skeleton).joints != poses.skeleton.joints:
+                raise InputError(f"{self.data}: the store is on skeleton {poses.skeleton.name}, and is not remapped")
+        else:
+            poses = load_poses(self.data)
+            if (skeleton := self._skeleton()) is not None:
+                poses = poses.remap(skeleton)
+            if self.config.loss.order != "none":
+                labels = read_labels(self.labels, self.data, poses)
+            poses, labels = _learnable(poses, labels)
+        if self.val is not None:
+            val = load_poses(self.val).remap(poses.skeleton)
             named = self.val_labels or (self.labels if self.labels in get_args(LabelColumn) else None)
-            if self.val is not None and val is not None and named is not None:
+            if labels is not None and named is not None:
                 val_labels = read_labels(named, self.val, val)
-        poses, labels = _learnable(poses, labels)
         train(
             poses,
             labels,
@@ -87,8 +98,19 @@ class Train:
             device=self.device,
             resume=self.resume,
             checkpoint_seconds=self.checkpoint_seconds,
-            card=_card(poses, labels, self.preset),
+            card=self._card(poses, labels),
         )
+
+    def _card(self, poses: PoseSet | TrainingStore, labels: RelativeLabels | None) -> dict[str, Any]:
+        """What the weights should say about where they come from."""
+        count = len(labels or ()) if isinstance(poses, PoseSet) else poses.labels
+        return {
+            "preset": self.preset,
+            "supervision": "3D joints" if self.config.loss.order == "none" else f"{count} relative depth labels",
+            "poses": len(poses),
+            "data": dict(poses.provenance),
+            "labels": {} if labels is None else dict(labels.provenance),
+        }
 
     def _skeleton(self) -> str | Skeleton | None:
         if self.init is None:
@@ -133,17 +155,6 @@ def _learnable(poses: PoseSet, labels: RelativeLabels | None) -> tuple[PoseSet, 
         file=sys.stderr,
     )
     return poses.select(good), labels.of_poses(good)
-
-
-def _card(poses: PoseSet, labels: RelativeLabels | None, preset: str) -> dict[str, Any]:
-    """What the weights should say about where they come from."""
-    return {
-        "preset": preset,
-        "supervision": "3D joints" if labels is None else f"{len(labels)} relative depth labels",
-        "poses": len(poses),
-        "data": dict(poses.provenance),
-        "labels": {} if labels is None else dict(labels.provenance),
-    }
 
 
 def main(argv: list[str]) -> None:

@@ -21,7 +21,7 @@ from nearfar.poses import PoseSet
 from nearfar.presets import TrainingConfig
 from nearfar.skeleton import Skeleton
 
-__all__ = ["Batch", "TrainingData", "trainable"]
+__all__ = ["Batch", "TrainingData", "expected_relation", "trainable"]
 
 Array = npt.NDArray[Any]
 
@@ -115,7 +115,7 @@ class TrainingData:
             labels = labels.sure()
             order = np.argsort(labels.pose, kind="stable")
             pair = torch.from_numpy(labels.pair[order].astype(np.int64)).to(device)
-            relation = _tensor(_expected_relation(labels)[order], device)
+            relation = _tensor(expected_relation(labels)[order], device)
             pose_of_label = torch.from_numpy(labels.pose[order].astype(np.int64)).to(device)
             counts = np.bincount(labels.pose, minlength=len(poses))
             first_label = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])).to(device)
@@ -202,7 +202,7 @@ class TrainingData:
         return torch.arange(len(labelled), device=rows.device) + (low - before)[labelled], labelled
 
 
-def _expected_relation(labels: RelativeLabels) -> Array:
+def expected_relation(labels: RelativeLabels) -> Array:
     """(M,) -1 to +1: merged labels that may be wrong are known with a probability only."""
     if labels.probability is not None:
         return np.asarray(2 * labels.probability - 1)

@@ -43,6 +43,8 @@ from nearfar.training.stepping import (
     resolve_precision,
     step_seed,
 )
+from nearfar.training.store import TrainingStore
+from nearfar.training.streaming import StreamedData
 
 __all__ = ["train"]
 
@@ -50,7 +52,7 @@ LOG_EVERY = 50
 
 
 def train(
-    poses: PoseSet,
+    poses: PoseSet | TrainingStore,
     labels: RelativeLabels | None,
     config: TrainingConfig,
     out: str | Path | None = None,
@@ -67,8 +69,9 @@ def train(
     """Train a lifter.
 
     Args:
-        poses: training poses: keypoints, intrinsics and, under full supervision, joints.
-        labels: relative depth labels of those poses; None under full supervision.
+        poses: training poses: keypoints, intrinsics and, under full supervision, joints; or a store of them, which is
+            read in windows and need not fit into memory.
+        labels: relative depth labels of those poses; None under full supervision, and for a store, which has its own.
         config: the run.
         out: folder for ``config.json``, ``log.jsonl``, ``tensorboard/``, ``checkpoint.safetensors`` and, at the end,
             ``weights.safetensors``; None keeps everything in memory.
@@ -100,7 +103,11 @@ def train(
     start = None if init is None else read_start(init, config.network, poses.skeleton)
     if start is not None and poses.mean_limb_lengths is None:
         poses = dataclasses.replace(poses, mean_limb_lengths=start.mean_limb_lengths)
-    data = TrainingData.of(poses, labels, config, place)
+    data: TrainingData | StreamedData
+    if isinstance(poses, TrainingStore):
+        data = StreamedData.of(poses, config, place)
+    else:
+        data = TrainingData.of(poses, labels, config, place)
     steps = config.epochs * data.steps(config.batch_size)
     if not steps:
         raise InputError("training: fewer than two poses to train on")
@@ -163,7 +170,7 @@ class _Run:
     ranks: Ranks
     teacher: Teacher | None
     optimiser: torch.optim.Optimizer
-    data: TrainingData
+    data: TrainingData | StreamedData
     synthetic: SyntheticSamples | None
     reference: LimbReference | None
     config: TrainingConfig

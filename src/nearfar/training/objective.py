@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from nearfar.presets import LossConfig
 from nearfar.skeleton import Skeleton
 from nearfar.synthetic import synthetic_poses
 from nearfar.training.data import Batch
+
+if TYPE_CHECKING:
+    from nearfar.training.store import TrainingStore
 
 __all__ = ["LimbReference", "objective"]
 
@@ -40,7 +44,7 @@ class LimbReference:
     unit_length: Tensor | None
 
     @classmethod
-    def of(cls, poses: PoseSet, config: LossConfig, device: torch.device) -> LimbReference | None:
+    def of(cls, poses: PoseSet | TrainingStore, config: LossConfig, device: torch.device) -> LimbReference | None:
         """The reference that the configuration names, or None where it uses no limbs.
 
         Raises:

@@ -65,10 +65,10 @@ def starting_step(
 
 
 @contextmanager
-def open_run_folder(folder: Path | None) -> Iterator[None]:
-    """Make the folder, and keep other processes from training in it at the same time."""
+def open_run_folder(folder: Path | None, work: str = "training") -> Iterator[None]:
+    """Make the folder, and keep other processes from doing such work in it at the same time."""
     if folder is None:
         yield
         return
-    with locked(folder / ".lock", f"{folder}: another process is training there"):
+    with locked(folder / ".lock", f"{folder}: another process is {work} there"):
         yield

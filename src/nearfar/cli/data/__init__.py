@@ -13,6 +13,7 @@ from nearfar.cli.data.get import Get
 from nearfar.cli.data.info import Info
 from nearfar.cli.data.labels import Labels
 from nearfar.cli.data.listing import List
+from nearfar.cli.data.pack import Pack
 from nearfar.cli.data.prepare import Prepare
 from nearfar.cli.data.synthetic import Synthetic
 
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "labels": Labels,
     "synthetic": Synthetic,
     "convert": Convert,
+    "pack": Pack,
 }
 
 
