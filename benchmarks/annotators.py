@@ -36,6 +36,7 @@ from nearfar.annotation.sessions import start_session
 from nearfar.annotation.settings import Settings
 from nearfar.poses import Category, PoseSet
 from nearfar.skeleton import get_skeleton
+from nearfar.web.server import raise_file_limit
 
 CHOICES = ("a", "b", "same", "unsure")
 SHARES = (0.45, 0.45, 0.05, 0.05)
@@ -176,6 +177,7 @@ async def work(address: str, tokens: list[str], think: float, seconds: float, ar
         seconds: that they work.
         arriving: seconds over which they come.
     """
+    raise_file_limit()
     now = time.monotonic()
     record = Record(now + arriving)
     limits = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)  # the server closes what was idle for 5 s

@@ -99,6 +99,8 @@ def test_a_worker_in_a_frame_answers_and_hands_in(browser: Any, address: str, pr
                 site.page.wait_for_timeout(50)
             site.page.reload()
             site.frame.get_by_text("3 of 4", exact=True).wait_for()
+        # The number shows before the picture is there, and until then no key answers.
+        site.frame.locator("#choices:not([data-locked])").wait_for()
         site.frame.locator("body").press("a")
     site.frame.get_by_role("button", name="Next questions").click()
     button = site.frame.get_by_role("button", name="Hand in")
