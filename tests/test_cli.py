@@ -16,10 +16,17 @@ import torch
 from nearfar import PoseSet, RelativeLabels, get_skeleton, load, synthetic_poses
 from nearfar.cli import COMMANDS, main
 from nearfar.cli.angles import Angles
+from nearfar.cli.demo import Demo
+from nearfar.cli.evaluate import Evaluate
 from nearfar.cli.export import Export
 from nearfar.cli.lift import Lift
 from nearfar.cli.live import Live
 from nearfar.cli.merge import Merge
+from nearfar.cli.models import Fetch
+from nearfar.cli.reproduce import Reproduce
+from nearfar.cli.study import Study
+from nearfar.cli.train import Train
+from nearfar.cli.train_video import TrainVideo
 from nearfar.cli.view import View
 from nearfar.lifting import Lifter
 from nearfar.lifting.network import build_network
@@ -61,14 +68,35 @@ def test_every_command_has_help_and_is_documented(command: str, capsys: pytest.C
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("lift", Lift), ("live", Live), ("view", View), ("export", Export), ("angles", Angles), ("merge", Merge)],
+    [
+        ("lift", Lift),
+        ("live", Live),
+        ("view", View),
+        ("export", Export),
+        ("angles", Angles),
+        ("train", Train),
+        ("train-video", TrainVideo),
+        ("evaluate", Evaluate),
+        ("merge", Merge),
+        ("study", Study),
+        ("reproduce", Reproduce),
+        ("models fetch", Fetch),
+        ("demo", Demo),
+    ],
 )
 def test_every_option_is_documented(command: str, options: type) -> None:
     section = (DOCS / "commands.md").read_text("utf-8").split(f"\n## `nearfar {command} ")[1].split("\n## ")[0]
-    for option in dataclasses.fields(options):
+    for option in options_of(options):
         flag = f"--{'no-' if option.default is True else ''}{option.name.replace('_', '-')}"
-        wanted = f"`{option.name.upper()}`" if "Positional" in str(option.type) else f"`{flag}"
-        assert wanted in section, wanted
+        wanted = f"`{option.name.upper()}`" if "Positional" in str(option.type) else f"`{flag}[`. ]"
+        assert re.search(wanted, section), wanted
+
+
+def options_of(options: type) -> list[dataclasses.Field]:
+    """The fields of a command, with those of a configuration whose flags have no name before them."""
+    fields = dataclasses.fields(options)
+    inner = [one for field in fields if field.name == "config" for one in dataclasses.fields(field.default)]
+    return [field for field in fields if field.name != "config"] + inner
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
