@@ -15,16 +15,17 @@ import torch
 
 from benchmarks.speed.section import Curve, Figure, Section, Setting, apart, memory_gb, metered, rate
 from nearfar.batch import Recipe, Shard, lift_shard
+from nearfar.batch.parts import PartWriter
 from nearfar.batch.ray_data import ray_work
 from nearfar.datasets import load_poses
 from nearfar.detection import detect_media, get_detector
 from nearfar.lifting import load
-from nearfar.media import media_library, read_frames
+from nearfar.media import media_info, media_library, read_frames
 from nearfar.pipeline import lift_media
 from nearfar.synthetic import synthetic_poses
 
-CLIPS, FRAMES, PHOTOS = 400, 150, 200
-ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
+CLIPS, FRAMES, PHOTOS = 80, 150, 100
+ROWS = (10_000, 30_000, 100_000, 300_000, 1_000_000, 10_000_000)
 LONGEST_S = 60.0
 """The curve ends before a point that would take longer."""
 
@@ -94,42 +95,36 @@ def bytes_a_pose(out: Path) -> float:
     return float(sum(path.stat().st_size for path in (out / "poses").iterdir()) / poses)
 
 
-def compare(name: str, folder: Path, frames: int, setting: Setting) -> list[Figure]:
+def compare(name: str, folder: Path, setting: Setting) -> list[Figure]:
     """Inputs a second of every way to lift a folder, in turns."""
     count = len(list(folder.iterdir()))
     out = setting.folder / "lifted"
-    one = setting.folder / "one"  # an input, for what Ray's start takes
+    one = setting.folder / "one"
     one.mkdir(exist_ok=True)
     shutil.copy(next(iter(sorted(folder.iterdir()))), one)
+    start = apart(on_ray, one, out)
     ways: Mapping[str, Callable[[], float]] = {
         "a plain loop, nothing written": lambda: apart(plain_loop, folder)[0],
         "1 process": lambda: processes(folder, out, 1),
         "2 processes": lambda: processes(folder, out, 2),
         "Ray Data": lambda: apart(on_ray, folder, out),
-        "start": lambda: apart(on_ray, one, out),
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(1 if setting.quick else min(2, setting.repetitions)):
         for way, work in ways.items():
             shutil.rmtree(out, ignore_errors=True)
             taken[way].append(work())
-            if way == "2 processes":
-                size = bytes_a_pose(out)
     shutil.rmtree(out)
     shutil.rmtree(one)
-    start = statistics.median(taken.pop("start"))
     taken["Ray Data"] = [max(seconds - start, 1e-3) for seconds in taken["Ray Data"]]
     plain = taken["a plain loop, nothing written"]
     figures = [
         rate(f"{name}: {way}", seconds, count, "inputs/s", "a plain loop", plain if seconds is not plain else None)
         for way, seconds in taken.items()
     ]
-    per_frame = [1e3 * seconds / (count * frames) for seconds in taken["1 process"]]
     return [
         *figures,
-        Figure(f"{name}: a frame, 1 process", statistics.median(per_frame), "ms", min(per_frame), max(per_frame)),
         Figure(f"{name}: Ray's start, with its first input", start, "s", start, start),
-        Figure(f"{name}: Parquet, a pose", size, "bytes", size, size),
     ]
 
 
@@ -165,32 +160,88 @@ def curves(setting: Setting) -> tuple[Curve, Curve]:
     )
 
 
-def constants(video: Path, setting: Setting) -> list[Figure]:
-    """What a plan for many frames needs: detection, and bytes in."""
-    detector = get_detector("mediapipe")
-    seconds = []
-    for _ in range(1 if setting.quick else min(2, setting.repetitions)):
-        start = time.perf_counter()
-        found = detect_media(video, detector, progress=False)
-        seconds.append((time.perf_counter() - start) / len(found) * 1e3)
-    size = video.stat().st_size / len(found)
-    return [
-        Figure("video: decoding and detection, a frame", statistics.median(seconds), "ms", min(seconds), max(seconds)),
-        Figure("video: its file, a frame", size / 1e3, "KB", size / 1e3, size / 1e3),
+def core_time(name: str, count: int, unit: str, work: Callable[[], object], repetitions: int) -> Figure:
+    """What a piece of work takes of one core, of `count` things each: what others do meanwhile does not matter."""
+    work()
+    taken = []
+    for _ in range(repetitions):
+        start = time.process_time()
+        work()
+        taken.append((time.process_time() - start) / count * {"ms": 1e3, "us": 1e6}[unit])
+    return Figure(f"core time: {name}", statistics.median(taken), unit, min(taken), max(taken))
+
+
+def constants(setting: Setting) -> list[Figure]:
+    """What a plan for many frames needs, for each of which a core works so long; and bytes."""
+    torch.set_num_threads(1)
+    few = 1 if setting.quick else min(3, setting.repetitions)
+    single, through_time = load("default"), load("default-video")
+    clip = dataclasses.replace(synthetic_poses(20 * FRAMES), joints=None, mean_limb_lengths=None)
+    still = dataclasses.replace(clip, time=None, frame_index=None)
+    lifted = through_time.lift_poses(clip)
+    out, rows = setting.folder / "written", range(0, len(clip), FRAMES)
+    clips_written, photos_written = (PartWriter(out / name, "part", Recipe()) for name in ("clips", "photos"))
+
+    def write_clips() -> None:
+        for i in rows:
+            clips_written.add(f"folder/{i:012}.mp4", lifted.select(slice(i, i + FRAMES)))
+        clips_written.flush()
+
+    def write_photos() -> None:
+        for i in range(len(lifted)):
+            photos_written.add(f"folder/{i:012}.jpg", lifted.select([i]))
+        photos_written.flush()
+
+    figures = [
+        core_time("lifting a clip's frame", len(clip), "us", lambda: through_time.lift_poses(clip), few),
+        core_time("lifting a photo, 1 at a time", 1, "us", lambda: single.lift_poses(still.select([0])), 10 * few),
+        core_time("lifting a row, many at a time", len(still), "us", lambda: single.lift_poses(still), few),
+        core_time("writing a clip's frame", len(lifted), "us", write_clips, few),
+        core_time("writing a photo", len(lifted), "us", write_photos, 1),
     ]
+    for name in ("clips", "photos"):
+        size = bytes_a_pose(out / name)
+        figures.append(Figure(f"Parquet, a pose of {name}", size, "bytes", size, size))
+    shutil.rmtree(out)
+    return figures
+
+
+def detection(video: Path, setting: Setting) -> list[Figure]:
+    """The same of what finds people."""
+    detector, frames = get_detector("mediapipe"), media_info(video).frames or 1
+    few = 1 if setting.quick else min(2, setting.repetitions)
+    size = video.stat().st_size / frames / 1e3
+    photos = photos_in(setting.folder / "some", video, 10)
+    paths = list(photos.iterdir())
+    weight = statistics.mean(path.stat().st_size for path in paths) / 1e3
+
+    def find_in_photos() -> None:
+        for path in paths:
+            detect_media(path, detector, progress=False)
+
+    figures = [
+        core_time("decoding and detection, a frame of a video", frames, "ms",
+                  lambda: detect_media(video, detector, progress=False), few),
+        core_time("decoding and detection, a photo", len(paths), "ms", find_in_photos, few),
+        Figure("the video's file, a frame", size, "KB", size, size),
+        Figure("a photo's file", weight, "KB", weight, weight),
+    ]  # fmt: skip
+    shutil.rmtree(photos)
+    return figures
 
 
 def measure(setting: Setting) -> Section:
     """Measure it."""
     small = 20 if setting.quick else 1
     clips = clips_in(setting.folder / "clips", CLIPS // small)
-    figures = compare(f"clips of {FRAMES} frames of keypoints", clips, FRAMES, setting)
+    figures = compare(f"clips of {FRAMES} frames of keypoints", clips, setting)
+    figures += apart(constants, setting)
     shutil.rmtree(clips)
     if setting.video is not None:
         photos = photos_in(setting.folder / "photos", setting.video, PHOTOS // small)
-        figures += compare("photos", photos, 1, setting)
+        figures += compare("photos", photos, setting)
         shutil.rmtree(photos)
-        figures += constants(setting.video, setting)
+        figures += apart(detection, setting.video, setting)
     time_curve, memory_curve = curves(setting)
     rows, seconds = next(iter(time_curve.lines.values()))[-1]
     held = next(iter(memory_curve.lines.values()))[-1][1]
