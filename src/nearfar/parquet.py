@@ -69,7 +69,7 @@ def coded_text(column: Array) -> tuple[Array, Array]:
     cells = pa.Array.from_buffers(
         pa.binary(column.itemsize), len(column), [None, pa.py_buffer(column.view(np.uint8))]
     ).dictionary_encode()
-    names = np.frombuffer(b"".join(cells.dictionary.to_pylist()), column.dtype)
+    names = np.ndarray(len(cells.dictionary), column.dtype, cells.dictionary.buffers()[1])
     return names, cells.indices.to_numpy()
 
 
