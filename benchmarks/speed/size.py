@@ -70,8 +70,8 @@ def measure(setting: Setting) -> Section:
         ),
         (
             "Rows are synthetic people, a million of them, seen again with other noise in the image; labels one a row.",
-            "Training is `nearfar train` with labels and limbs alone, which asks most of the data, ended by Ctrl-C "
-            f"after {seconds:g} s; its rate leaves out the first quarter. Memory is the process's greatest resident size.",
+            "Training is `nearfar train` with labels and limbs alone, which asks most of the data, ended by "
+            f"Ctrl-C after {seconds:g} s; the rate leaves out the first quarter. Memory is its greatest resident size.",
             "Packing shuffles all rows: what it costs stands beside writing the same number of bytes in one go.",
         ),
     )
