@@ -207,9 +207,9 @@ def _deal(
         same = same or {**facts, "provenance": dict(poses.provenance)}
         if differ := [name for name, value in facts.items() if value != same[name]]:
             raise InputError(f"pack: the parts differ in {', '.join(differ)}")
-        told = _told(given, len(poses))
+        records, told = _records(poses), _told(given, len(poses))
         for number, mine in _groups(rng.integers(buckets, size=len(poses)), buckets):
-            _append(folder / f"rows{number}.bin", _records(poses.select(mine)))
+            _append(folder / f"rows{number}.bin", records[mine])
             if told is not None:
                 count, start, all_labels = told
                 _append(folder / f"count{number}.bin", count[mine])
@@ -264,8 +264,9 @@ def _learnable(poses: PoseSet, labels: RelativeLabels | None) -> tuple[PoseSet, 
         labels.check_poses(poses)
         labels = labels.sure()
         good &= np.bincount(labels.pose, minlength=len(poses)) > 0
-        labels = labels.of_poses(good)
-    return poses.select(good), labels
+    if good.all():
+        return poses, labels
+    return poses.select(good), None if labels is None else labels.of_poses(good)
 
 
 def _records(poses: PoseSet) -> Array:
