@@ -256,7 +256,7 @@ class Server:
         """Send a signal, and wait for the end."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(30)
+            self.process.wait(120)
 
 
 def children(pid: int) -> list[int]:

@@ -212,8 +212,9 @@ def test_a_server_starts_and_stops(folder: Path) -> None:
     assert "stopped" in rest
     assert "Traceback" not in rest
     process, again = started(folder / "project", port)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.send_signal(signal.SIGTERM)
+    assert "stopped" in process.communicate(timeout=30)[0]
+    assert process.returncode == 0
     second = re.search(r"/join#\S+", again)
     assert second is not None  # nobody used the first link, so that there is a new one, and the first works no more
     assert second.group() not in link.group()

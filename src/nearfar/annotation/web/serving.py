@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
@@ -24,7 +23,7 @@ from nearfar.annotation.web.app import create_app
 from nearfar.annotation.web.texts import load_texts
 from nearfar.errors import InputError
 from nearfar.web.protection import Protection
-from nearfar.web.server import raise_file_limit, server_config
+from nearfar.web.server import Server, raise_file_limit, server_config
 
 __all__ = ["serve"]
 
@@ -69,7 +68,7 @@ def serve(
     protection = protection or Protection()
     if processes == 1:
         app = create_app(project, protection=protection, language=language)
-        uvicorn.Server(server_config(app, host, port, **options)).run()
+        Server(server_config(app, host, port, **options), release=lambda: None).run_until_told()
         return
     if sys.platform == "win32":
         raise InputError("--processes: several need Linux or macOS")
