@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,37 +95,38 @@ def bytes_a_pose(out: Path) -> float:
     return float(sum(path.stat().st_size for path in (out / "poses").iterdir()) / poses)
 
 
-def compare(name: str, folder: Path, setting: Setting) -> list[Figure]:
+def compare(name: str, folder: Path, setting: Setting, *, with_ray: bool) -> list[Figure]:
     """Inputs a second of every way to lift a folder, in turns."""
     count = len(list(folder.iterdir()))
     out = setting.folder / "lifted"
-    one = setting.folder / "one"
-    one.mkdir(exist_ok=True)
-    shutil.copy(next(iter(sorted(folder.iterdir()))), one)
-    start = apart(on_ray, one, out)
-    ways: Mapping[str, Callable[[], float]] = {
+    ways: dict[str, Callable[[], float]] = {
         "a plain loop, nothing written": lambda: apart(plain_loop, folder)[0],
         "1 process": lambda: processes(folder, out, 1),
         "2 processes": lambda: processes(folder, out, 2),
-        "Ray Data": lambda: apart(on_ray, folder, out),
     }
+    if with_ray:
+        one = setting.folder / "one"
+        one.mkdir(exist_ok=True)
+        shutil.copy(next(iter(sorted(folder.iterdir()))), one)
+        start = apart(on_ray, one, out)
+        shutil.rmtree(one)
+        ways["Ray Data"] = lambda: apart(on_ray, folder, out)
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(1 if setting.quick else min(2, setting.repetitions)):
         for way, work in ways.items():
             shutil.rmtree(out, ignore_errors=True)
             taken[way].append(work())
     shutil.rmtree(out)
-    shutil.rmtree(one)
-    taken["Ray Data"] = [max(seconds - start, 1e-3) for seconds in taken["Ray Data"]]
+    if with_ray:
+        taken["Ray Data"] = [max(seconds - start, 1e-3) for seconds in taken["Ray Data"]]
     plain = taken["a plain loop, nothing written"]
     figures = [
         rate(f"{name}: {way}", seconds, count, "inputs/s", "a plain loop", plain if seconds is not plain else None)
         for way, seconds in taken.items()
     ]
-    return [
-        *figures,
-        Figure(f"{name}: Ray's start, with its first input", start, "s", start, start),
-    ]
+    if with_ray:
+        figures.append(Figure(f"{name}: Ray's start, with its first input", start, "s", start, start))
+    return figures
 
 
 def lift_rows(folder: Path, rows: int) -> tuple[float, float, float]:
@@ -234,12 +235,12 @@ def measure(setting: Setting) -> Section:
     """Measure it."""
     small = 20 if setting.quick else 1
     clips = clips_in(setting.folder / "clips", CLIPS // small)
-    figures = compare(f"clips of {FRAMES} frames of keypoints", clips, setting)
+    figures = compare(f"clips of {FRAMES} frames of keypoints", clips, setting, with_ray=True)
     figures += apart(constants, setting)
     shutil.rmtree(clips)
     if setting.video is not None:
         photos = photos_in(setting.folder / "photos", setting.video, PHOTOS // small)
-        figures += compare("photos", photos, setting)
+        figures += compare("photos", photos, setting, with_ray=not setting.quick)
         shutil.rmtree(photos)
         figures += apart(detection, setting.video, setting)
     time_curve, memory_curve = curves(setting)
