@@ -32,8 +32,11 @@ from nearfar.annotation.statistics import dashboard
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 import postgresql
 
-THINK = 5.0
-"""Mean seconds that annotators look before they answer, exponentially distributed."""
+THINK = 10.0
+"""Mean seconds that annotators take before they answer, pauses included, exponentially distributed."""
+
+ARRIVALS = 20.0
+"""Annotators who come in a second, at most: each wants a task and pictures at once, and answers from then on."""
 
 Times = Mapping[str, list[float]]
 """Milliseconds by what took them."""
@@ -47,7 +50,7 @@ class Size:
         questions: in the database.
         tasks: of newcomers, and of the veteran.
         annotators: at once.
-        arriving, seconds: over which they come, and then work.
+        arriving, seconds: over which they come (longer where they are many), and then work.
         greedy: annotators who do not think: their answers a second are what the servers can do.
         faults: options of annotation_load.py.
     """
@@ -92,7 +95,7 @@ def measure(setting: Setting) -> Section:
     curves = (queue_curve(queues), load_curve(loads))
     figures = (*queue_figures(queues, size), *load_figures(loads), *fault_figures(faults))
     notes = (
-        f"Annotators think {THINK:g} s in the mean (exponential) and fetch each picture once; "
+        f"Annotators take {THINK:g} s for an answer in the mean (exponential) and fetch each picture once; "
         "requests count from the first try to the answer, once all have come.",
         "Annotators, servers and PostgreSQL share the machine. The page itself never waits for an answer to be stored.",
         "The veteran has answered a tenth of all questions, all of which are still open.",
@@ -189,8 +192,8 @@ def load(project: Project, cluster: postgresql.Cluster, database: str, size: Siz
         asyncio.run(work(server.address, hire(project, 4), 0, 2))  # compiles the statements
         people = {}
         for count in size.annotators:
-            tokens = hire(project, count)
-            people[count] = asyncio.run(work(server.address, tokens, THINK, size.seconds, size.arriving))
+            tokens, arriving = hire(project, count), max(size.arriving, count / ARRIVALS)
+            people[count] = asyncio.run(work(server.address, tokens, THINK, size.seconds, arriving))
         tokens, servers = hire(project, size.greedy), server.workers()
         before, stored = processor_seconds(servers), database_seconds(cluster)
         greedy = asyncio.run(work(server.address, tokens, 0, size.seconds, size.arriving))
