@@ -114,7 +114,8 @@ def _data(setting: Setting) -> tuple[PoseSet, PoseSet]:
     rows = 2_048 if setting.quick else 32_768
     if setting.benchmark is None:
         return synthetic_poses(rows, seed=1), synthetic_poses(4_096, seed=2)
-    whole, val = (load_benchmark(setting.benchmark / f"{name}.npz") for name in ("train", "val"))
+    whole, given, val = (load_benchmark(setting.benchmark / f"{name}.npz") for name in ("train", "train_labels", "val"))
+    whole = dataclasses.replace(whole, mean_limb_lengths=given.mean_limb_lengths)
     chosen = np.sort(np.random.default_rng(0).permutation(len(whole))[:rows])
     return whole.select(chosen), val.select(slice(None, None, 8))
 
