@@ -227,7 +227,16 @@ def test_a_full_disk(mixed: tuple[Path, dict[str, PoseSet]], small_disk: Path, t
     folder, poses = mixed
     many = write_inputs(folder, 40)
     out = small_disk / "out"
-    arguments = ["lift", str(folder), "--shard", "1/1", "--out", str(out), "--part-seconds", "0.3"]
+    arguments = [
+        "lift",
+        str(folder),
+        "--shard",
+        "1/1",
+        "--out",
+        str(out),
+        "--part-seconds",
+        "0.001",
+    ]  # one input a part
     assert main(arguments) == 2
     errors = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if "nearfar: error" in line]
     assert sum("No space left on device" in line for line in errors) == 1
