@@ -45,7 +45,7 @@ def measure(setting: Setting) -> Section:
         load(setting.folder / f"parallel_{n}_1_0_1" / "weights.safetensors").lift_poses(poses).joints
         for n in (1, cores)
     )
-    apart = np.linalg.norm(one - two, axis=-1).mean()
+    apart = float(np.linalg.norm(one - two, axis=-1).mean())
     figures.append(Figure("joints lifted after an epoch: mean distance between both runs", apart, "mm", apart, apart))
     points = [(float(n), figure.value) for n, figure in ((1, figures[0]), (cores, figures[2]))]
     return Section(

@@ -53,7 +53,7 @@ def measure(setting: Setting) -> Section:
         packing.append((float(rows), took))
         if rows == sizes[0]:
             resident = _train(_file(setting.folder, part), setting.folder, seconds)
-            figures.append(_rate("training, a million rows in memory", resident, None))
+            figures.append(_rate(f"training, {part / 1e6:g} million rows in memory", resident, None))
         run = _train([str(folder)], setting.folder, seconds)
         figures.append(_rate(f"training, a store of {rows / 1e6:g} million rows", run, resident))
         figures += [_gb(f"its memory, {size / 1e9:.2f} GB on disk", run.memory), _gb("memory of packing it", held)]

@@ -135,23 +135,19 @@ class InputLifter:
         )
 
     def _read(self, path: Path) -> PoseSet:
-        from nearfar.datasets import load_poses
+        from nearfar.datasets import load_poses_to_lift
         from nearfar.intrinsics import choose_intrinsics
-        from nearfar.sequences import most_seen
 
         recipe = self.recipe
-        found = load_poses(
+        found = load_poses_to_lift(
             path,
             skeleton=recipe.skeleton,
             image_size=recipe.image_size,
             person=recipe.person,
+            people=recipe.people,
             fps=recipe.input_fps,
             one_clip=recipe.one_clip,
         )
-        if found.keypoints is None:
-            raise InputError(f"{path}: has no 2D keypoints to lift")
-        if recipe.people is not None:
-            found = most_seen(found, recipe.people)
         return choose_intrinsics(found, intrinsics=recipe.intrinsics, focal=recipe.focal, field_of_view=recipe.fov)
 
     def _lift(self, poses: PoseSet, lifter: Lifter) -> PoseSet:

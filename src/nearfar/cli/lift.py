@@ -206,22 +206,18 @@ class Lift:
 
     def _lift_keypoints(self, path: Path, lifter: Lifter | None) -> None:
         from nearfar.cli.inputs import image_size
-        from nearfar.datasets import load_poses
-        from nearfar.sequences import most_seen
+        from nearfar.datasets import load_poses_to_lift
 
         size = None if self.image_size is None else image_size(self.image_size)
-        poses = load_poses(
+        poses = load_poses_to_lift(
             path,
             skeleton=self.skeleton,
             image_size=size,
             person=self.person,
+            people=self.people,
             fps=self.input_fps,
             one_clip=self.one_clip,
         )
-        if poses.keypoints is None:
-            raise InputError(f"{path}: has no 2D keypoints to lift")
-        if self.people is not None:
-            poses = most_seen(poses, self.people)
         self._finish(poses, self.media, self.out, lifter, None)
 
     def _finish(

@@ -5,7 +5,7 @@
 
 from nearfar.datasets.cmu_benchmark import benchmark_labels, load_benchmark
 from nearfar.datasets.keypoint_files import load_keypoints
-from nearfar.datasets.loading import load_labels, load_poses
+from nearfar.datasets.loading import load_labels, load_poses, load_poses_to_lift
 from nearfar.datasets.mocap import load_mocap
 from nearfar.datasets.saving import save_labels
 
@@ -16,5 +16,6 @@ __all__ = [
     "load_labels",
     "load_mocap",
     "load_poses",
+    "load_poses_to_lift",
     "save_labels",
 ]

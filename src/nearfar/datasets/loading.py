@@ -22,13 +22,14 @@ from nearfar.errors import InputError
 from nearfar.files import open_npz, read_json, read_text
 from nearfar.labels import RelativeLabels
 from nearfar.poses import PoseSet
+from nearfar.sequences import most_seen
 from nearfar.skeleton import Skeleton, get_skeleton
 from nearfar.tables.crowdkit import is_crowdkit_csv, read_crowdkit_csv
 from nearfar.tables.labels import labels_from_json, read_labels_csv
 from nearfar.tables.labels_jsonl import is_labels_jsonl, read_labels_jsonl
 from nearfar.tables.poses import is_poses_csv, is_poses_json, poses_from_json, read_poses_csv
 
-__all__ = ["load_labels", "load_poses"]
+__all__ = ["load_labels", "load_poses", "load_poses_to_lift"]
 
 
 def load_poses(
@@ -93,6 +94,27 @@ def load_poses(
     if kind == "text" and is_poses_csv(read_text(path)):
         return _agreeing(read_poses_csv(path, skeleton), path, options)
     return load_keypoints(path, skeleton=skeleton, image_size=image_size, person=person, fps=fps, one_clip=one_clip)
+
+
+def load_poses_to_lift(
+    path: str | Path,
+    *,
+    skeleton: str | Path | Skeleton | None = None,
+    image_size: tuple[int, int] | None = None,
+    person: int | None = None,
+    people: int | None = None,
+    fps: float = 30.0,
+    one_clip: bool = False,
+) -> PoseSet:
+    """`load_poses`, of a file that must hold 2D keypoints; of them the `people` who are seen most, or all.
+
+    Raises:
+        InputError: as `load_poses`, or there are no keypoints.
+    """
+    poses = load_poses(path, skeleton=skeleton, image_size=image_size, person=person, fps=fps, one_clip=one_clip)
+    if poses.keypoints is None:
+        raise InputError(f"{path}: has no 2D keypoints to lift")
+    return poses if people is None else most_seen(poses, people)
 
 
 def load_labels(

@@ -110,11 +110,9 @@ class Desk:
         return _summary(poses, out)
 
     def _read_keypoints(self, path: Path, options: Mapping[str, Any]) -> PoseSet:
-        from nearfar.datasets import load_poses
+        from nearfar.datasets import load_poses_to_lift
 
-        poses = load_poses(path, skeleton=options.get("skeleton"), image_size=_pair(options.get("image_size")))
-        if poses.keypoints is None:
-            raise InputError(f"{path}: has no 2D keypoints to lift")
+        poses = load_poses_to_lift(path, skeleton=options.get("skeleton"), image_size=_pair(options.get("image_size")))
         if not 0 < len(poses) <= self.limits.poses:
             raise InputError(f"{path}: {len(poses)} poses; from 1 to {self.limits.poses} are taken")
         return poses

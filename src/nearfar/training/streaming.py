@@ -24,6 +24,9 @@ __all__ = ["StreamedData"]
 WINDOW_ROWS = 1 << 20
 """Poses in memory at once, twice: one window is read while another is trained on."""
 
+SAMPLE_ROWS = 1 << 16
+"""Poses kept throughout, for the statistics of inputs and outputs; the store's first rows are a random sample."""
+
 
 @dataclass(frozen=True, eq=False)
 class StreamedData:
@@ -34,7 +37,7 @@ class StreamedData:
         config: of the run.
         device: where batches are.
         window_rows: poses in a window, at most.
-        keypoints, joints: those of the first window, a random sample; for the statistics of inputs and outputs.
+        keypoints, joints: of the first `SAMPLE_ROWS` poses, for the statistics of inputs and outputs.
     """
 
     store: TrainingStore
@@ -65,7 +68,7 @@ class StreamedData:
         if wrong := [name for name, asked in impossible.items() if asked]:
             raise InputError(f"{store.folder}: {', '.join(wrong)}: not from a store; train from a file of poses")
         rows = max(config.batch_size, window_rows // config.batch_size * config.batch_size)
-        sample = TrainingData.of(*store.read(0, min(rows, store.rows)), config, device)
+        sample = TrainingData.of(*store.read(0, min(SAMPLE_ROWS, store.rows)), config, device)
         return cls(store, config, device, rows, sample.keypoints, sample.joints)
 
     @property
