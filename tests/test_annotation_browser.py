@@ -426,6 +426,7 @@ def test_from_the_tutorial_to_work(enter: Enter, studio: Server, request: pytest
     page.wait_for_url("**/tutorial")
     page.wait_for_selector(".example img")
     assert page.locator(".example").count() == 2
+    page.locator(".example .marks g").nth(3).wait_for(state="attached")  # drawn when their picture is there
     assert page.locator(".example .marks g").count() == 4
     assert "Because of tutorial 0." in page.inner_text("main")
     page.keyboard.press("Tab")
