@@ -20,6 +20,7 @@ from annotation_studio import (
 from sqlalchemy import select
 
 from nearfar.annotation import schema
+from nearfar.annotation.web.texts import load_texts
 from nearfar.web.protection import cookie_name
 
 pytest.importorskip("fastapi")
@@ -277,10 +278,18 @@ def test_touch_on_a_phone(enter: Enter, studio: Server, request: pytest.FixtureR
 
 
 @pytest.mark.parametrize("size", [(844, 390), (667, 375), (320, 568), (1280, 800), (768, 1024), (1920, 1080)])
-def test_everything_is_on_the_screen(enter: Enter, size: tuple[int, int]) -> None:
+def test_everything_is_on_the_screen(enter: Enter, studio: Server, size: tuple[int, int]) -> None:
     width, height = size
     page = enter(viewport={"width": width, "height": height})
     shown(page)
+    # Which joints are asked about is drawn; the longest names need the most room.
+    texts = load_texts()
+    first, second = sorted(studio.project.skeleton.joints, key=lambda name: len(texts.joint(name)))[-2:]
+    ask = texts("question.ask", a=texts.joint_of(first, "person"), b=texts.joint_of(second, "person"))
+    page.locator("#ask").evaluate("(ask, text) => { ask.textContent = text; }", ask)
+    for place, name in enumerate((first, second)):
+        small = page.locator("[data-joint]").nth(place)
+        small.evaluate("(small, text) => { small.textContent = text; }", texts.joint(name))
     for target in (
         "#picture",
         "#ask",
