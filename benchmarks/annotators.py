@@ -158,11 +158,13 @@ class Annotator:
                             self.record.seconds[kind].append(time.monotonic() - began)
                         return {} if kind == "image" else await reply.json()
                     self.record.failed(f"HTTP {reply.status}")
+                    away = float(reply.headers.get("retry-after", 0))
                     if reply.status in (400, 401, 403, 404, 422):
                         raise RuntimeError(f"{method} {path}: {reply.status} {told[:300]!r}")
             except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                 self.record.failed(type(error).__name__)
-            await asyncio.sleep(wait * self.random.uniform(0.5, 1.5))
+                away = 0.0
+            await asyncio.sleep(max(away, wait * self.random.uniform(0.5, 1.5)))
             wait = min(2 * wait, 3.0)
         return None
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -316,6 +317,32 @@ def test_floods_are_stopped(tmp_path: Path) -> None:
     assert guesses == [422] * 3 + [429]
     unknown = [client(app, address="10.0.0.4").get("/mine", headers={"Cookie": f"nearfar=guess{i}"}) for i in range(5)]
     assert [response.status_code for response in unknown] == [401] * 3 + [429] * 2
+    app.state.project.engine.dispose()
+
+
+def test_a_crowd_is_sent_away(tmp_path: Path) -> None:
+    """Two are being answered: others are told when to come back, at once, but get what a page needs to say so."""
+    app = small_app(tmp_path, at_once=2)
+    inside, go_on = threading.Semaphore(0), threading.Event()
+
+    @app.get("/slow")
+    @app.get("/static/slow.css")
+    def show_slowly() -> str:
+        inside.release()
+        go_on.wait(20)
+        return "done"
+
+    assert client(app).get("/open").status_code == 200
+    with ThreadPoolExecutor() as browsers:
+        waiting = [browsers.submit(client(app).get, "/slow") for _ in range(2)]
+        waiting.append(browsers.submit(client(app).get, "/static/slow.css"))
+        assert all(inside.acquire(timeout=20) for _ in waiting)
+        away = client(app).get("/open")
+        go_on.set()
+        assert [answer.result().status_code for answer in waiting] == [200] * 3
+    assert away.status_code == 503
+    assert 2 <= int(away.headers["retry-after"]) <= 8
+    assert client(app).get("/open").status_code == 200
     app.state.project.engine.dispose()
 
 

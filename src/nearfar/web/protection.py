@@ -1,8 +1,8 @@
 """What every request passes before a page sees it, as plain ASGI middleware.
 
 From the outside in: who asks (behind trusted proxies), security headers, the host's name, how often, from which page,
-and the size and speed of the body. Bodies are read whole before a page is called, so that a slow client holds nothing
-but its connection; pages that take long bodies may ask to read theirs on their own.
+the size and speed of the body, and how many are being answered. Bodies are read whole before a page is called, so that
+a slow client holds nothing but its connection; pages that take long bodies may ask to read theirs on their own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import json
 import math
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ ADDRESS_RATE = Rate(2000, 300)
 SIGN_IN_RATE = Rate(40, 0.5)
 EXPORT_RATE = Rate(5, 0.05)
 
+AWAY_SECONDS = (2, 8)
+"""For how long at least and at most `Crowd` sends away."""
+
 
 @dataclass(frozen=True)
 class Protection:
@@ -51,6 +55,7 @@ class Protection:
         address_rate: requests of one address (a whole laboratory may share one).
         sign_in_rate: attempts to sign in from one address, and unknown sessions shown by it.
         export_rate: exports of all people together.
+        at_once: requests that one process answers at a time, static files aside; None for any number.
         shared: folder of the files in which several processes count together; None for one process.
     """
 
@@ -62,6 +67,7 @@ class Protection:
     address_rate: Rate = ADDRESS_RATE
     sign_in_rate: Rate = SIGN_IN_RATE
     export_rate: Rate = EXPORT_RATE
+    at_once: int | None = None
     shared: Path | None = None
 
     def __post_init__(self) -> None:
@@ -93,6 +99,8 @@ def protect(
         reads_body: whether the page of a request reads its body on its own, and bounds it itself.
     """
     app.state.guesses = protection.buckets("sign_in")
+    if protection.at_once is not None:
+        app.add_middleware(Crowd, most=protection.at_once)
     app.add_middleware(Bodies, most=protection.body_bytes, seconds=protection.body_seconds, except_for=reads_body)
     app.add_middleware(SameOrigin)
     app.add_middleware(Rates, protection=protection, guesses=app.state.guesses, signs_in=signs_in)
@@ -304,6 +312,33 @@ class Bodies:
                 return None
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+
+class Crowd:
+    """Send away (503) who comes while many are being answered.
+
+    A queue without an end keeps all waiting until they give up and ask again, which makes it longer. Who is sent away
+    comes back after some seconds, not all in the same one.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app = app
+        self._most = most
+        self._present = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count who is here."""
+        if scope["type"] != "http" or scope["path"].startswith("/static/"):
+            await self.app(scope, receive, send)
+        elif self._present >= self._most:
+            headers = {"retry-after": str(random.randint(*AWAY_SECONDS))}
+            await _refuse(scope, send, 503, "many people are here right now; try again in a moment", headers)
+        else:
+            self._present += 1
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                self._present -= 1
 
 
 def address_of(scope: Scope) -> str:

@@ -25,7 +25,10 @@ from nearfar.errors import InputError
 from nearfar.web.protection import Protection
 from nearfar.web.server import Server, raise_file_limit, server_config
 
-__all__ = ["serve"]
+__all__ = ["AT_ONCE", "serve"]
+
+AT_ONCE = 200
+"""Requests that one process answers at a time: what it does in a few seconds, well within what the page waits."""
 
 ANSWER_SECONDS = 20
 """A process that does not answer its parent for so long is taken to hang, and replaced."""

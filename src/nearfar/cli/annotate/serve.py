@@ -48,14 +48,16 @@ class Serve(OfProject):
         """Print where, invite the first admin, serve."""
         from nearfar.annotation.database import missing_connections
         from nearfar.annotation.projects.applying import apply_settings
-        from nearfar.annotation.web.serving import serve
+        from nearfar.annotation.web.serving import AT_ONCE, serve
         from nearfar.web.protection import Protection
 
         if not 1 <= self.processes <= MOST_PROCESSES:
             raise InputError(f"--processes: expected 1..{MOST_PROCESSES}, got {self.processes}")
         options: dict[str, Any] = certificate_options(self.certificate, self.key)
         port = free_port(self.host, self.port)
-        protection = Protection(hosts=host_names(self.host, self.public_url), trusted_proxies=self.trusted_proxy)
+        protection = Protection(
+            hosts=host_names(self.host, self.public_url), trusted_proxies=self.trusted_proxy, at_once=AT_ONCE
+        )
         with self.opened() as project:
             apply_settings(project.engine, project.settings)
             if not project.images.is_dir():

@@ -1,6 +1,6 @@
 // Requests to the server, and what can go wrong with them in words that the rest of the page understands.
 
-/** Why a request failed: "offline", "busy" (too many requests), "server", "signed_out", "forbidden" or "refused". */
+/** Why a request failed: "offline", "busy" (too many requests of ours, or of all), "server", "signed_out", "forbidden" or "refused". */
 export class Failure extends Error {
   constructor(kind, status = 0, retryAfter = 0) {
     super(kind);
@@ -13,7 +13,7 @@ export class Failure extends Error {
 function kindOf(status) {
   if (status === 401) return "signed_out";
   if (status === 403) return "forbidden";
-  if (status === 408 || status === 429) return "busy";
+  if (status === 408 || status === 429 || status === 503) return "busy";
   return status >= 500 ? "server" : "refused";
 }
 

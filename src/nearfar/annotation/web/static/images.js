@@ -80,7 +80,7 @@ export class Images {
           return;
         }
         await new Promise((resolve) => {
-          const timer = setTimeout(resolve, this.wait(attempt));
+          const timer = setTimeout(resolve, Math.max(this.wait(attempt), (failure.retryAfter || 0) * 1000));
           addEventListener("online", () => { clearTimeout(timer); resolve(); }, { once: true });
         });
       }
