@@ -81,6 +81,8 @@ ROWS = (
     Row("`crowd`: one answer, 71 % right", "crowd", "crowd", supervision="crowd_answer"),
     Row("`default`: average people's limbs", "limbs", "default",
         ("--loss.limb-reference", "synthetic_mean", "--loss.limb-weight", "7")),
+    Row("`default`: average people's limbs, corrected by the keypoints", "limbs", "default",
+        ("--loss.limb-reference", "keypoints")),
     Row("the method before: labels and limbs", "ablation", "default", (*BEFORE, *SHORT)),
     Row("labels and limbs, dropout 0.1, limb weight 10", "ablation", "default", (*PLAIN, *SHORT)),
     Row("with turned poses", "ablation", "default", (*NO_SYNTHETIC, *SHORT)),

@@ -18,7 +18,8 @@ from nearfar.lifting.network import Prediction
 from nearfar.presets import PRESETS, LossConfig
 from nearfar.skeleton import get_skeleton
 from nearfar.training.data import Batch
-from nearfar.training.objective import LimbReference, objective
+from nearfar.training.limb_reference import LimbReference
+from nearfar.training.objective import objective
 
 B = 7
 SKELETON = get_skeleton("h36m17")

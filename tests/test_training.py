@@ -21,7 +21,7 @@ from nearfar.presets import LossConfig, NetworkConfig, OptimiserConfig, Training
 from nearfar.training import read_log
 from nearfar.training.augment import augment
 from nearfar.training.data import TrainingData
-from nearfar.training.objective import average_person_lengths
+from nearfar.training.limb_reference import average_person_lengths
 from nearfar.training.stepping import learning_rate
 
 CPU = torch.device("cpu")

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from nearfar import RelativeLabels, load, train
+from nearfar.camera import project
 from nearfar.cli import main
 from nearfar.errors import InputError
 from nearfar.evaluation import evaluate_labels
@@ -23,7 +24,7 @@ from nearfar.synthetic import synthetic_poses
 from nearfar.training.augment import augment
 from nearfar.training.checkpoint import read_progress, read_tensors
 from nearfar.training.data import TrainingData
-from nearfar.training.objective import LimbReference
+from nearfar.training.limb_reference import LimbReference
 
 CPU = torch.device("cpu")
 PAPER = dataclasses.replace(
@@ -302,5 +303,27 @@ def test_limbs_of_synthetic_people_need_no_data(poses: PoseSet) -> None:
     reference = LimbReference.of(bare, LossConfig(limb_reference="synthetic_mean"), CPU)
     people = synthetic_poses(4000, seed=77, fps=1.0).mean_limb_lengths[poses.skeleton.rigid_limbs]
     assert np.allclose(reference.lengths.numpy(), people, rtol=0.05)
-    with pytest.raises(InputError, match="limb_reference synthetic_mean or average_person"):
+    with pytest.raises(InputError, match="limb_reference keypoints, synthetic_mean or average_person"):
         LimbReference.of(bare, LossConfig(), CPU)
+
+
+def test_limbs_as_keypoints_show_them() -> None:
+    """People with other limbs than any synthetic person are told from their keypoints alone."""
+    people = synthetic_poses(3000, seed=5, fps=1.0)
+    skeleton, known = people.skeleton, people.mean_limb_lengths
+    factors, joints = np.ones(len(known)), people.joints.copy()
+    for limb, (parent, child) in enumerate(skeleton.limb_joints):  # from the root outwards
+        factors[limb] = {"hip": 0.7, "chin": 1.4, "wrist": 0.85}.get(skeleton.joints[child].split("_")[-1], 1.0)
+        joints[:, child] = joints[:, parent] + factors[limb] * (people.joints[:, child] - people.joints[:, parent])
+    seen = dataclasses.replace(
+        people, joints=None, keypoints=project(joints, people.intrinsics), mean_limb_lengths=None
+    )
+    found = LimbReference.of(seen, LossConfig(limb_reference="keypoints"), CPU).lengths.numpy()
+    true = (known * factors)[skeleton.rigid_limbs]
+    true *= known.sum() / (known * factors).sum()  # how large people are, images do not show
+    before = np.abs(np.log(known[skeleton.rigid_limbs] / true))
+    assert np.abs(np.log(found / true)).mean() < 0.3 * before.mean()
+    assert np.abs(np.log(found / true)).max() < 0.3 * before.max()
+    few = seen.select(np.arange(99))
+    with pytest.raises(InputError, match="at least 100 poses with all joints, got 99"):
+        LimbReference.of(few, LossConfig(limb_reference="keypoints"), CPU)

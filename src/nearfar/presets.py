@@ -67,7 +67,8 @@ class LossConfig:
         limb_weight: weight of the limb term.
         limb_reference: "train_mean": the mean limb lengths that come with the data (or with the weights that training
             starts from); "average_person": the skeleton's; "synthetic_mean": those of nearfar's synthetic people, drawn
-            after published anthropometry (docs/synthetic.md); "sample": each pose's own, from its 3D joints.
+            after published anthropometry (docs/synthetic.md); "keypoints": these, corrected by how long limbs look in
+            the data; "sample": each pose's own, from its 3D joints.
         reprojection: "scaled_orthographic", or "inverse_distance" (known focal length), for the relative head; "rays",
             the distance in mm of joints from the rays of the keypoints as they were before noise, for corrected rays.
         reprojection_weight: weight of the reprojection term.
@@ -81,7 +82,7 @@ class LossConfig:
     order_scale: float = 30.0
     limbs: Literal["none", "proportions", "lengths"] = "lengths"
     limb_weight: float = 10.0
-    limb_reference: Literal["train_mean", "average_person", "synthetic_mean", "sample"] = "train_mean"
+    limb_reference: Literal["train_mean", "average_person", "synthetic_mean", "keypoints", "sample"] = "train_mean"
     reprojection: Literal["none", "scaled_orthographic", "inverse_distance", "rays"] = "none"
     reprojection_weight: float = 1.0
     root_weight: float = 0.0

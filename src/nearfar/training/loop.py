@@ -32,8 +32,9 @@ from nearfar.training.checkpoint import optimiser_steps, save_checkpoint
 from nearfar.training.companions import SyntheticSamples, Teacher
 from nearfar.training.data import Batch, TrainingData
 from nearfar.training.initial import read_start
+from nearfar.training.limb_reference import LimbReference
 from nearfar.training.log import RunLog
-from nearfar.training.objective import LimbReference, objective
+from nearfar.training.objective import objective
 from nearfar.training.ranks import Ranks
 from nearfar.training.run_folder import fingerprint_of, open_run_folder, starting_step
 from nearfar.training.stepping import (

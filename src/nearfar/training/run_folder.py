@@ -17,7 +17,7 @@ from nearfar.errors import InputError
 from nearfar.files import locked, write_text
 from nearfar.skeleton import Skeleton
 from nearfar.training.checkpoint import load_checkpoint, read_progress
-from nearfar.training.objective import LimbReference
+from nearfar.training.limb_reference import LimbReference
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -37,8 +37,9 @@ from nearfar.skeleton import Skeleton
 from nearfar.synthetic import synthetic_poses
 from nearfar.training.checkpoint import save_checkpoint
 from nearfar.training.data import Batch
+from nearfar.training.limb_reference import LimbReference
 from nearfar.training.log import RunLog
-from nearfar.training.objective import LimbReference, objective
+from nearfar.training.objective import objective
 from nearfar.training.run_folder import fingerprint_of, open_run_folder, starting_step
 from nearfar.training.sequence_data import SequenceBatch, SequenceData
 from nearfar.training.stepping import (
