@@ -103,6 +103,9 @@ def test_options_that_cannot_be(crossers: tuple[Path, PoseSet], tmp_path: Path, 
     path, _ = crossers
     out = ("--out", tmp_path / "out", "--skeleton", "h36m17")
     assert "people must be at least 1, got 0" in refused(capsys, path, *out, "--people", "0")
+    assert "--people and --person: each says who is lifted" in refused(
+        capsys, path, *out, "--people", "2", "--person", "1"
+    )
     assert "no person 9; it has 0, 1, 2, 3, 4" in refused(capsys, path, *out, "--person", "9")
     assert "--boxes is for media" in refused(capsys, path, *out, "--boxes", "b.txt")
     assert "smoother: expected one-euro" in refused(capsys, path, *out, "--smooth", "kalman")

@@ -121,6 +121,9 @@ class Lift:
         from nearfar.resampling import check_rate
         from nearfar.smoothing import SavitzkyGolay, smoother_of
 
+        chosen = {"--people": self.people, "--person": self.person, "--box": self.box}
+        if len(given := [flag for flag, value in chosen.items() if value is not None]) > 1:
+            raise InputError(f"{' and '.join(given)}: each says who is lifted; give one of them")
         smoother = None if self.smooth is None else smoother_of(self.smooth)
         if self.causal and isinstance(smoother, SavitzkyGolay):
             raise InputError("--causal: savitzky-golay looks ahead; one-euro does not")

@@ -122,7 +122,7 @@ def joined_ranks(device: str) -> Iterator[Ranks]:
     Raises:
         InputError: they cannot be joined, or one was lost on the way.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield Ranks()
         return
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
