@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,8 @@ class Arguments:
     """COCO keypoint annotations of the photos."""
     clip: Path
     """Video with two people."""
+    weights: tuple[str, ...] = ("default", "default-video")
+    """Weights to lift it with, by name or file."""
 
 
 def object_keypoint_similarity(found: Array, truth: Array, area: float) -> float:
@@ -78,12 +81,18 @@ def photo_rows(arguments: Arguments) -> None:
         )
 
 
-def clip_rows(path: Path) -> None:
-    """Steadiness, uprightness and direction of the two people of a clip."""
-    poses = nearfar.lift_media(path, people=2)
+def clip_rows(path: Path, weights: Sequence[str]) -> None:
+    """Steadiness, uprightness and direction of the two people of a clip, as several weights lift them."""
+    print("\n| weights | person | found | limb variation, median / worst | upright | faces where they move |"
+          " hip turns > 60° | ankle exchanges |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    with TemporaryDirectory() as folder:
+        for name in weights:
+            person_rows(name, nearfar.lift_media(path, name, people=2, remember=Path(folder) / "detections.bin"))
+
+
+def person_rows(weights: str, poses: nearfar.PoseSet) -> None:
+    """A row for each person."""
     joint = {name: i for i, name in enumerate(poses.skeleton.joints)}
-    print("\n| person | found | limb variation, median / worst | upright | faces where they move | hip turns > 60° |"
-          " ankle exchanges |\n|---|---|---|---|---|---|---|")  # fmt: skip
     for person in np.unique(poses.person):
         rows = poses.select(poses.person == person)
         there = np.flatnonzero(np.isfinite(rows.joints).all(axis=(1, 2)))
@@ -104,7 +113,7 @@ def clip_rows(path: Path) -> None:
         steady = f"{np.median(variation):.3f} / {variation.max():.3f}"
         direction = f"{agree.sum()} of {len(agree)}"
         turns = int((turn > np.pi / 3).sum())
-        print(f"| {person} | {found} | {steady} | {upright.mean():.0%} | {direction} | {turns} | {swaps} |")
+        print(f"| {weights} | {person} | {found} | {steady} | {upright.mean():.0%} | {direction} | {turns} | {swaps} |")
 
 
 def exchanges(keypoints: Array, left: int, right: int) -> int:
@@ -118,7 +127,7 @@ def main() -> None:
     """Print both tables."""
     arguments = tyro.cli(Arguments)
     photo_rows(arguments)
-    clip_rows(arguments.clip)
+    clip_rows(arguments.clip, arguments.weights)
 
 
 if __name__ == "__main__":
