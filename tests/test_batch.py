@@ -190,6 +190,29 @@ def test_a_killed_shard_goes_on(mixed: tuple[Path, dict[str, PoseSet]], tmp_path
     assert_one_result_each(out, {*poses, "a/cut.json", "b/cut.json"})
 
 
+def test_an_input_that_kills_its_process_is_given_up(mixed: tuple[Path, dict[str, PoseSet]], tmp_path: Path) -> None:
+    """Whoever comes next tries it again, but not for ever; the others have their poses, and --retry tries once more."""
+    folder, poses = mixed
+    out, killer = tmp_path / "out", sorted(poses)[20]
+    program = (
+        "import os, signal, sys; from nearfar.batch import InputLifter; from nearfar.cli import main\n"
+        "whole = InputLifter.lift\n"
+        "def lift(self, name, place):\n"
+        f"    if name == {killer!r}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return whole(self, name, place)\n"
+        "InputLifter.lift = lift\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", program, "lift", str(folder), "--shard", "1/1", "--out", str(out)]
+    ended = [subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(4)]
+    assert [run.returncode for run in ended] == [-signal.SIGKILL] * 3 + [1]
+    assert f"{killer}: 3 processes ended while they lifted it" in ended[-1].stderr
+    assert_one_result_each(out, {*poses, "a/cut.json", "b/cut.json"})
+    assert not list(out.glob(".*.at-work"))
+    summary = lift_shard(folder, out, retry=True, progress=False)
+    assert (summary.inputs, summary.failed, summary.before) == (32, 2, 29)
+
+
 def test_one_process_a_share(mixed: tuple[Path, dict[str, PoseSet]], tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     code = "import sys\nfrom pathlib import Path\nfrom nearfar.batch.shards import Shard, _alone\n"

@@ -7,6 +7,7 @@ so that every input has one result. All machines must reach the folder of the re
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -78,8 +79,10 @@ class _Actor:
         self.writer = PartWriter(Path(out), "ray", recipe, _UNTIMED)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[str]]:
+        chunk = str(batch["chunk"][0])
+        note = self.writer.out / f".ray-{hashlib.blake2b(chunk.encode(), digest_size=10).hexdigest()}.at-work"
         try:
-            outcomes = list(lift_inputs(json.loads(str(batch["chunk"][0])), self.lifter, self.writer))
+            outcomes = list(lift_inputs(json.loads(chunk), self.lifter, self.writer, note))
         except (InputError, OSError) as error:  # a disk that is full, say: no input is to blame, and none goes on
             return {"outcomes": ["[]"], "stopped": [str(error)]}
         return {"outcomes": [json.dumps([dataclasses.astuple(one) for one in outcomes])], "stopped": [""]}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from nearfar.batch.attempts import Attempts
 from nearfar.batch.inputs import find_inputs
 from nearfar.batch.parts import Bounds, Outcome, PartWriter, read_outcomes
 from nearfar.batch.recipe import FailedError, InputLifter, Recipe
@@ -114,7 +115,8 @@ def lift_shard(
         before = {name: one for name, one in done.items() if not (retry and one.error is not None)}
         todo = {name: share[name] for name in sorted(share) if name not in before}
         if work is None:
-            outcomes = lift_inputs(todo, InputLifter(recipe), PartWriter(out, shard.label, recipe, bounds or Bounds()))
+            writer = PartWriter(out, shard.label, recipe, bounds or Bounds())
+            outcomes = lift_inputs(todo, InputLifter(recipe), writer, out / f".{shard.label}.at-work")
         else:
             outcomes = work(todo)
         with tqdm(
@@ -131,29 +133,38 @@ def lift_shard(
     return Summary(len(share), len(failed), sum(one.poses for one in done.values()), len(before), errors)
 
 
-def lift_inputs(inputs: Mapping[str, str], lifter: InputLifter, writer: PartWriter) -> Iterator[Outcome]:
+def lift_inputs(inputs: Mapping[str, str], lifter: InputLifter, writer: PartWriter, note: Path) -> Iterator[Outcome]:
     """Lift inputs one after the other, and write parts as they are full; when it ends, all are written.
+
+    Args:
+        inputs: places by name.
+        lifter: of each.
+        writer: of the parts.
+        note: file that says which input is being lifted (`Attempts`).
 
     Raises:
         InputError: a part cannot be written, or nothing can be lifted.
     """
-    try:
-        for name, place in inputs.items():
-            try:
-                pieces = lifter.lift(name, place)
-                first, second = next(pieces), next(pieces, None)
-                if second is None:
-                    yield writer.add(name, first)
-                else:
-                    yield writer.write_large(name, chain((first, second), pieces))
-            except FailedError as error:
-                yield writer.add_error(name, str(error))
-            if writer.is_full():
-                writer.flush()
-    except KeyboardInterrupt:
-        writer.flush()  # what is lifted is kept
-        raise
-    writer.flush()
+    with Attempts(note) as attempts:
+        try:
+            for name, place in inputs.items():
+                try:
+                    with attempts.of(name):
+                        pieces = lifter.lift(name, place)
+                        first, second = next(pieces), next(pieces, None)
+                        if second is None:
+                            outcome = writer.add(name, first)
+                        else:
+                            outcome = writer.write_large(name, chain((first, second), pieces))
+                except FailedError as error:
+                    outcome = writer.add_error(name, str(error))
+                yield outcome
+                if writer.is_full():
+                    writer.flush()
+        except KeyboardInterrupt:
+            writer.flush()  # what is lifted is kept
+            raise
+        writer.flush()
 
 
 @contextmanager
