@@ -137,7 +137,8 @@ def lengths_from_keypoints(poses: PoseSet) -> np.ndarray:
     seen, expected = (_apparent_lengths(some) for some in (poses, people))
     if len(seen) < 2 * LEAST_POSES:
         raise InputError(
-            f"limb_reference keypoints: expected at least {LEAST_POSES} poses with all joints, got {len(seen) // 2}"
+            f"limb_reference keypoints: expected at least {LEAST_POSES} poses with all joints, got {len(seen) // 2} "
+            "(synthetic_mean needs none)"
         )
     longer = np.quantile(seen, FROM_THE_SIDE, axis=0) / np.quantile(expected, FROM_THE_SIDE, axis=0)
     known = _synthetic_lengths(people)
