@@ -2,6 +2,7 @@
 
     python benchmarks/active.py --data BENCHMARK_FOLDER --out runs/active
     python benchmarks/active.py --data BENCHMARK_FOLDER --out runs/active --split test
+    python benchmarks/active.py --data BENCHMARK_FOLDER --out runs/active --split test --no-synthetic
 
 Every lifter is trained for as many steps, whatever the number of labels; labelled poses are repeated (`--unlabelled`
 is the share of the others). Which poses have a label:
@@ -72,6 +73,8 @@ class Arguments:
     """Shares of the poses that have a label, in percent; none and all come by themselves."""
     methods: tuple[Method, ...] = get_args(Method)
     """Ways of choosing."""
+    synthetic: bool = True
+    """Synthetic people in every step; without them labels must teach what people look like, as with animals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,8 @@ class Study:
 
     def folder(self, name: str) -> Path:
         """Of a run."""
-        return self.arguments.out / f"{name.replace(' ', '_')}_{self.arguments.epochs}_epochs_seed{self.seed}"
+        words = name if self.arguments.synthetic else f"{name} no synthetic"
+        return self.arguments.out / f"{words.replace(' ', '_')}_{self.arguments.epochs}_epochs_seed{self.seed}"
 
     def run(self, name: str, labels: RelativeLabels) -> dict[str, float]:
         """Train and measure, unless that is done already."""
@@ -115,6 +119,8 @@ class Study:
         report = folder / f"{split}.json"
         if not report.exists():
             config = PRESETS["default"]
+            if not self.arguments.synthetic:
+                config = dataclasses.replace(config, synthetic=dataclasses.replace(config.synthetic, poses=0))
             if not len(labels):
                 config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, order="none"))
             config = dataclasses.replace(
@@ -254,6 +260,7 @@ def main(arguments: Arguments) -> None:
     found = [Study(arguments, seed, poses, given).reports() for seed in arguments.seeds]
     curves = mean_curves(found)
     name = "active" if arguments.split == "val" else f"active_{arguments.split}"
+    name += "" if arguments.synthetic else "_no_synthetic"
     write_text(arguments.out / f"{name}.json", json.dumps({"runs": found, "curves": curves}, indent=1) + "\n")
     write_text(arguments.out / f"{name}.md", markdown(curves))
     save_figure(figure(curves), arguments.out / f"{name}.png")
