@@ -80,7 +80,7 @@ class LimbReference:
         if config.limb_reference == "average_person":
             lengths = average_person_lengths(skeleton)
         elif config.limb_reference == "synthetic_mean":
-            lengths = _synthetic_lengths(synthetic_poses(SYNTHETIC_MOMENTS, fps=1.0, skeleton=skeleton))
+            lengths = _synthetic_lengths(_synthetic_people(skeleton))
         elif config.limb_reference == "keypoints":
             lengths = lengths_from_keypoints(_shown(poses))
         elif poses.mean_limb_lengths is not None:
@@ -133,7 +133,7 @@ def lengths_from_keypoints(poses: PoseSet) -> np.ndarray:
     Raises:
         InputError: fewer than `LEAST_POSES` complete poses, or a skeleton that synthetic people do not have.
     """
-    people = synthetic_poses(SYNTHETIC_MOMENTS, fps=1.0, skeleton=poses.skeleton)
+    people = _synthetic_people(poses.skeleton)
     seen, expected = (_apparent_lengths(some) for some in (poses, people))
     if len(seen) < 2 * LEAST_POSES:
         raise InputError(
@@ -164,6 +164,10 @@ def _shown(poses: PoseSet | TrainingStore) -> PoseSet:
     if isinstance(poses, PoseSet):
         return poses.select(np.linspace(0, len(poses) - 1, min(len(poses), SHOWN_POSES)).astype(np.int64))
     return poses.read(0, min(len(poses), SHOWN_POSES))[0]
+
+
+def _synthetic_people(skeleton: Skeleton) -> PoseSet:
+    return synthetic_poses(SYNTHETIC_MOMENTS, fps=1.0, skeleton=skeleton)
 
 
 def _synthetic_lengths(people: PoseSet) -> np.ndarray:
